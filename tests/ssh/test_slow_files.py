@@ -77,17 +77,22 @@ async def test_hanging_files_hold_up_no_other_login(
         assert not server.connections or await until(lambda: not server.connections)
 
 
-async def test_a_known_hosts_file_that_hangs_is_a_local_failure(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("field", "key"),
+    [("user_known_hosts", "known_hosts"), ("revoked_host_keys", "revoked_host_keys")],
+)
+async def test_files_of_host_keys_that_hang_are_a_local_failure(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, key: str
 ) -> None:
     file = tmp_path / "disk"
     file.touch()
     monkeypatch.setattr(thread_executor, "READ_TIMEOUT", 0.1)
     with hanging_disk(file, monkeypatch):
-        failure = await failure_of(server.host(user_known_hosts=(str(file),)))
+        failure = await failure_of(server.host(**{field: (str(file),)}))
 
     assert failure.cause is Cause.LOCAL_RESOURCES
-    assert failure.message == "known_hosts: not read within 0.1 s; its file system may hang"
+    assert failure.message == f"{key}: not read within 0.1 s; its file system may hang"
+    assert failure.hint == f"check the file system of {key}"
 
 
 async def test_a_key_that_hangs_is_left_out_of_the_login(

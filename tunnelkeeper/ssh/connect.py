@@ -20,7 +20,6 @@ from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, Failur
 from tunnelkeeper.core.keepalive import tcp_user_timeout
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import dial
-from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.stream_transport import StreamTransport
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
@@ -189,15 +188,10 @@ class ConnectAttempt:
 
     async def _prepare(self) -> None:
         """Read the files that the login needs. One on a disk that hangs must not hold a slot."""
-        try:
-            self.verifier = await HostKeyVerifier.prepare(
-                self.host, self.port, self.context.known_hosts, self.progress.warn
-            )
-            self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
-        except TimeoutError as error:
-            message = f"known_hosts: {os_error_text(error)}"
-            hint = "check the file system of known_hosts and revoked_host_keys"
-            raise FailureError(Failure(Cause.LOCAL_RESOURCES, message, self.hop, hint)) from error
+        self.verifier = await HostKeyVerifier.prepare(
+            self.host, self.port, self.context.known_hosts, self.progress.warn
+        )
+        self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
         self.verifier.wall_time = self.context.wall_time
         self.verifier.debug = self.progress.debug
         host = replace(self.host, ports=(self.port,))

@@ -5,15 +5,18 @@ The servers of other tests are on the loopback, where CheckHostIP does not apply
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import errno
+import os
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from tests.ssh.server import new_key, public
 from tunnelkeeper.core.configuration import Host
-from tunnelkeeper.core.failures import Cause
+from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
+from tunnelkeeper.ssh.errors import to_failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +74,24 @@ async def test_a_new_address_of_a_known_server_is_saved(tmp_path: Path) -> None:
         f"[relay]:2222 {public(key)}",
         f"[{ADDRESS}]:2222 {public(key)}",
     ]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ETIMEDOUT, errno.EMFILE])
+async def test_known_hosts_that_cannot_be_read_do_not_blame_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    check = await verifier(tmp_path / "known_hosts", "127.0.0.1", check_host_ip=True)
+
+    def fail(*_: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(KnownHostsFiles, "keys_for_blocking", fail)
+    with pytest.raises((FailureError, OSError)) as failed:
+        await check.use_address(ADDRESS)
+
+    failure = to_failure(failed.value, "hop", "connect")
+    assert failure.cause is Cause.LOCAL_RESOURCES
+    assert os.strerror(number) in failure.message
 
 
 async def test_a_new_server_is_saved_with_its_address(tmp_path: Path) -> None:

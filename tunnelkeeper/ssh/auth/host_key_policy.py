@@ -6,11 +6,12 @@ These are revoked keys and RSA keys that are too small.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import asyncssh
 
-from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, FailureError
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
 from tunnelkeeper.ssh.auth.known_hosts import fingerprint
 from tunnelkeeper.ssh.auth.openssh_certificate import presented_key
@@ -33,12 +34,15 @@ class HostKeyPolicy:
     async def prepare(cls, host: Host, files: RevokedKeyFiles) -> HostKeyPolicy:
         """Read the lists of revoked keys.
 
-        Raises FailureError if a list cannot be read: then ssh accepts no host key, too.
+        Raises FailureError if a list cannot be read: then ssh accepts no host key, too. Raises
+        OSError if this machine is out of resources.
         """
         try:
             revoked = await files.read(host.revoked_host_keys)
         except UnreadableListError as error:
             raise FailureError(unreadable_list_failure(host, str(error))) from error
+        except OSError as error:
+            raise_unread_files(host, "revoked_host_keys", error)
         return cls(host, revoked)
 
     def check_host_key(self, blob: bytes) -> None:
@@ -85,3 +89,15 @@ def unreadable_list_failure(host: Host, reason: str) -> Failure:
         "restore the file, or change revoked_host_keys (RevokedHostKeys of ssh_config)",
         host.revoked_host_keys,
     )
+
+
+def raise_unread_files(host: Host, what: str, error: OSError) -> NoReturn:
+    """Raise the failure of files of host keys that cannot be read for now, as on a disk that hangs.
+
+    what: the key of the config file that names them. Exhausted resources are raised unchanged.
+    """
+    if error.errno in EXHAUSTION_ERRNOS:
+        raise error
+    hint = f"check the file system of {what}"
+    failure = Failure(Cause.LOCAL_RESOURCES, f"{what}: {os_error_text(error)}", str(host), hint)
+    raise FailureError(failure) from error

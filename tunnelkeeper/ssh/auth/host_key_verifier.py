@@ -19,6 +19,7 @@ from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.wildcards import ascii_lower
 from tunnelkeeper.ssh.auth.algorithms import CA_SIGNATURE_ALGORITHMS, ca_signature_algorithms
+from tunnelkeeper.ssh.auth.host_key_policy import raise_unread_files
 from tunnelkeeper.ssh.auth.known_hosts import (
     Changed,
     HostKeyLine,
@@ -84,12 +85,12 @@ class HostKeyVerifier:
     ) -> HostKeyVerifier:
         """Read the known keys of a host.
 
-        Raises FailureError if CASignatureAlgorithms allows no supported algorithm.
+        Raises FailureError if CASignatureAlgorithms allows no supported algorithm, or known_hosts
+        cannot be read for now. Raises OSError if this machine is out of resources.
         """
         ca_algorithms = ca_signature_algorithms(host)
-        paths = (*host.user_known_hosts, *host.system_known_hosts)
-        known_keys, warnings = await files.keys_for(paths, host.hostname, port, host.host_key_alias)
-        verifier = cls(host, port, known_keys, files, ca_algorithms=ca_algorithms)
+        verifier = cls(host, port, KnownKeys(), files, ca_algorithms=ca_algorithms)
+        verifier.known_keys, warnings = await verifier._read(host.hostname, host.host_key_alias)
         if host.known_hosts_command:
             warnings += await verifier._run_command("ORDER" if depends_on_key(host) else "HOSTNAME")
         for warning in warnings:
@@ -133,16 +134,21 @@ class HostKeyVerifier:
                 self.address_keys = combined_keys(self.address_keys, printed)
         return warnings
 
+    async def _read(self, name: str, alias: str | None) -> tuple[KnownKeys, tuple[str, ...]]:
+        """Return the keys that known_hosts has for a name, and warnings. Raises as `prepare`."""
+        try:
+            return await self.files.keys_for(self._paths, name, self.port, alias)
+        except OSError as error:
+            raise_unread_files(self.host, "known_hosts", error)
+
     async def use_address(self, address: str) -> None:
         """Read the keys known for the server's address, before it is connected to.
 
-        The conditions for CheckHostIP are those of check_host_key() in ssh.
+        The conditions for CheckHostIP are those of check_host_key() in ssh. Raises as `prepare`.
         """
         self.address = address.partition("%")[0]
         if self.host.check_host_ip and not (self._is_loopback or address == self.host.hostname):
-            self.address_keys, _ = await self.files.keys_for(
-                self._paths, self.address, self.port, None
-            )
+            self.address_keys, _ = await self._read(self.address, None)
             if self.host.known_hosts_command and not depends_on_key(self.host):
                 await self._run_command("ADDRESS")
 
