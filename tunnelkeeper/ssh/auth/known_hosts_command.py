@@ -95,9 +95,11 @@ async def run_known_hosts_command(
         await run.terminate()
     if run.is_too_long:
         raise _failed(host, f"it printed more than {OUTPUT_LIMIT >> 20} MiB")
-    if code := run.returncode:
+    if (code := run.returncode) != 0:
         last = run.errors.decode(errors="replace").strip().rpartition("\n")[2]
-        how = f"exit status {code}" if code > 0 else f"it was ended by signal {-code}"
+        how = f"exit status {code}"
+        if code is not None and code < 0:
+            how = f"it was ended by signal {-code}"
         raise _failed(host, f"{how}{last and f', {last}'}")
     return parse(run.output.decode("utf-8", "surrogateescape"), NAME)
 
