@@ -6,5 +6,6 @@ supervise       the tunnel, restarted and ended by autossh's rules
 remote_session  what runs over each connection: a command, or -W
 terminal        the local terminal of a remote command
 monitor_loop    the monitoring loop of -M
+monitor_ports   its local ports, held while the program runs
 log             autossh's log, and the messages of ssh
 """
