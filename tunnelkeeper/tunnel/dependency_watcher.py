@@ -113,20 +113,24 @@ class SharedSignatures:
         started_at, read = self._reads.get(paths, (-inf, None))
         if read is not None and started_at < since and not read.done():
             await asyncio.wait({read}, timeout=READ_TIMEOUT)
+            if not read.done():
+                return await _read_each(paths)
             started_at, read = self._reads[paths]
         if read is None or (started_at < since and read.done()):
             now = self._clock.monotonic()
             read = asyncio.get_running_loop().run_in_executor(None, read_signatures, paths)
             self._reads[paths] = now, read
         await asyncio.wait({read}, timeout=READ_TIMEOUT)
-        if read.done():
-            return read.result()
-        return dict(await asyncio.gather(*map(_read_in_time, paths)))
+        return read.result() if read.done() else await _read_each(paths)
 
 
 def changed_file(before: Signatures, now: Signatures) -> str:
     """Return which file has changed, appeared or disappeared; empty if none has."""
     return next((f"{printable(path)} changed" for path in before if now[path] != before[path]), "")
+
+
+async def _read_each(paths: Iterable[str]) -> Signatures:
+    return dict(await asyncio.gather(*map(_read_in_time, paths)))
 
 
 async def _read_in_time(path: str) -> tuple[str, Signature | None]:
