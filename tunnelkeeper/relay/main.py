@@ -231,6 +231,7 @@ async def _serve(
                 await running.stopping.wait()
             log.info("stopping")
     finally:
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing is left to configure
         await relay.close()
     log.info("stopped")
 
