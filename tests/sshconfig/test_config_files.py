@@ -62,7 +62,7 @@ def test_every_file_that_ssh_reads_is_found(tmp_path: Path, facts: Facts) -> Non
     found = set(find_config_files(main, facts))
 
     assert read_by_ssh(main) <= found
-    assert found - read_by_ssh(main) == {str(tmp_path / "d"), str(tmp_path / "missing")}
+    assert found - read_by_ssh(main) == {f"{tmp_path}/d/*.conf", str(tmp_path / "missing")}
 
 
 def test_missing_files_and_the_system_config_are_found(tmp_path: Path, facts: Facts) -> None:
@@ -84,7 +84,7 @@ def test_relative_paths_home_and_variables_are_expanded(tmp_path: Path, facts: F
 
     found = find_config_files(None, facts)
 
-    assert {site, own, hosts, str(folder / "sub"), str(folder / "sub" / "a")} <= set(found)
+    assert {site, own, hosts, str(folder / "sub" / "*" / "hosts")} <= set(found)
 
 
 def test_a_file_in_a_block_that_does_not_apply_is_found(tmp_path: Path, facts: Facts) -> None:

@@ -121,6 +121,20 @@ async def test_a_new_file_is_detected(tmp_path: Path) -> None:
     assert watch.changes == [f"{path} changed"]
 
 
+async def test_a_pattern_changes_with_its_matches_and_not_with_its_folder(tmp_path: Path) -> None:
+    pattern = str(tmp_path / "*.conf")
+    before = read_signatures([pattern])
+    (tmp_path / "control-socket").write_text("")
+    assert read_signatures([pattern]) == before
+    (tmp_path / "a.conf").write_text("")
+    with_one = read_signatures([pattern])
+    assert with_one != before
+    (tmp_path / "b.conf").write_text("")
+    assert read_signatures([pattern]) not in (before, with_one)
+    (tmp_path / "b.conf").unlink()
+    assert read_signatures([pattern]) == with_one
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -1,7 +1,7 @@
 """The files that ssh reads for its configuration, to notice when one of them changes.
 
-Files that are missing belong to them, and the folders in which a pattern of Include may match a new
-file. Conditions are not evaluated: an Include in a Match or Host block counts. No setting is read.
+Files that are missing belong to them, and the patterns of Include, which may match a new file.
+Conditions are not evaluated: an Include in a Match or Host block counts. No setting is read.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.sshconfig.tokens import TokenError, expand_home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tunnelkeeper.sshconfig.local_facts import Facts
     from tunnelkeeper.sshconfig.lookup_request import Source
 
@@ -35,7 +33,7 @@ _INCLUDE = re.compile(r"^\s*include(?:\s*=\s*|\s+)(.*)$", re.IGNORECASE)
 
 
 def find_config_files(source: Source, facts: Facts) -> tuple[str, ...]:
-    """Return the files that ssh reads for a source. This call blocks."""
+    """Return the files that ssh reads for a source, and the patterns. This call blocks."""
     if source is False:
         return ()
     user = f"{facts.home}/.ssh"
@@ -58,20 +56,9 @@ def _add(path: str, folder: str, facts: Facts, found: dict[str, None], depth: in
         if not glob.has_magic(absolute):
             _add(absolute, folder, facts, found, depth + 1)
             continue
-        for parent in _folders_of(absolute):
-            found.setdefault(parent)
+        found.setdefault(absolute)
         for included in sorted(glob.glob(absolute)):  # noqa: PTH207  as ssh does
             _add(included, folder, facts, found, depth + 1)
-
-
-def _folders_of(pattern: str) -> Iterator[str]:
-    """Yield the folders in which a pattern can match something new."""
-    parent, name = os.path.split(pattern)
-    if glob.has_magic(parent):
-        yield from _folders_of(parent)
-        yield from glob.glob(parent)  # noqa: PTH207
-    elif glob.has_magic(name):
-        yield parent
 
 
 def _included_patterns(path: str, facts: Facts) -> list[str]:

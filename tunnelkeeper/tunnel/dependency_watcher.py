@@ -7,6 +7,8 @@ while a tunnel is blocked. Files are looked at in a thread: they may be on a dis
 from __future__ import annotations
 
 import asyncio
+import glob
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from pathlib import Path
@@ -146,7 +148,16 @@ def read_signatures(files: Iterable[str]) -> Signatures:
 
 
 def _read_signature(path: str) -> Signature | None:
+    """Return the signature of a file; of a pattern of Include, which files it matches."""
     try:
         return file_signature(Path(path).stat())
+    except (OSError, ValueError):
+        return _read_matches(path) if glob.has_magic(path) else None
+
+
+def _read_matches(pattern: str) -> Signature | None:
+    try:
+        found = sorted(glob.glob(pattern))  # noqa: PTH207  as ssh does
+        return tuple(os.lstat(each).st_ino for each in found) or None
     except (OSError, ValueError):
         return None
