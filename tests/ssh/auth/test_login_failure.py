@@ -158,7 +158,7 @@ def test_ssh_takes_the_same_way() -> None:
 
     assert ssh_options(HOST, ()) == []
     assert ssh_options(HOST, jumps) == ["ProxyJump=me@a.example:22,you@[2001:db8::1]:23"]
-    assert ssh_options(proxied, ()) == ["ProxyCommand=nc -X 5 relay 22 # 100%%"]
+    assert ssh_options(proxied, ()) == ["ProxyCommand=PROXY_COMMAND"]  # it may have a password
 
 
 def test_too_many_keys_are_counted() -> None:

@@ -168,11 +168,13 @@ def ssh_copy_id(host: Host, key: str, ssh_options: Sequence[str] = ()) -> str:
 
 
 def ssh_options(host: Host, jumps: Sequence[Host]) -> list[str]:
-    """Return the options with which ssh takes the same way to a host."""
+    """Return the options with which ssh takes the same way to a host.
+
+    The text of a proxy command may have the password of a proxy, so its place is marked only.
+    """
     if jumps:
         return [f"ProxyJump={','.join(map(str, jumps))}"]
-    command = host.proxy_command
-    return [] if command is None else [f"ProxyCommand={command.replace('%', '%%')}"]
+    return [] if host.proxy_command is None else ["ProxyCommand=PROXY_COMMAND"]
 
 
 def _key_to_copy(host: Host, record: LoginRecord) -> str:
