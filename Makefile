@@ -42,13 +42,13 @@ soak: $(READY)   ## random faults for MINUTES=30 against ten tunnels, watched; S
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --json build/soak.json
 
 test: $(READY)   ## every test, with coverage
-	$(PYTEST) -n $(WORKERS) --cov --cov-report=term
+	$(PYTEST) -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
 test-random: $(READY) ## the tests RUNS=20 times in random order, with 1, 2 and 4 workers in turn (hours)
 	@for run in $$(seq $(RUNS)); do \
 	  workers=$$(echo 4 2 1 | cut -d' ' -f$$((run % 3 + 1))); \
 	  echo "run $$run of $(RUNS), workers: $$workers"; \
-	  $(PYTEST) -q -n $$workers --random-order || exit 1; \
+	  $(PYTEST) -q -n $$workers --dist worksteal --random-order || exit 1; \
 	done
 
 check: style types test  ## everything that must pass before a commit
