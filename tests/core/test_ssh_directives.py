@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -89,7 +88,6 @@ def test_the_installed_ssh_prints_no_other_keyword() -> None:
     assert printed <= {name.lower() for name in DIRECTIVES}
 
 
-@pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh")
 @pytest.mark.parametrize("alias", ALIASES)
 def test_ssh_knows_the_earlier_names(alias: str) -> None:
     command = [require("ssh"), "-F", "none", "-G", "-o", f"{alias}=no", "host"]
