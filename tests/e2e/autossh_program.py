@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,16 +16,20 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tests.e2e import log_files
+from tests.e2e.keys import public
+from tests.e2e.netns import RELAY, new_network
+from tests.e2e.ports import free_port_range
 from tests.e2e.sandbox import USER
 from tests.e2e.server_process import is_running
+from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
 from tests.requirements import absent, require
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from tests.e2e.netns import Network
     from tests.e2e.sandbox import Sandbox
-    from tests.e2e.sshd import Sshd
 
 REAL = "/usr/lib/autossh/autossh"
 """The binary of Debian, without its wrapper, which chooses a monitoring port."""
@@ -184,6 +188,33 @@ def autossh(
     """Start our program with a command line and an ssh_config that resolves `example.com`."""
     arguments = ["-F", str(ssh_config(sandbox, server)), *shlex.split(line)]
     return launch(sandbox, own_autossh(sandbox.directory), *arguments, variables=variables)
+
+
+@contextmanager
+def monitored_over_a_network(
+    sandbox: Sandbox, variables: Mapping[str, str]
+) -> Iterator[tuple[Autossh, Network]]:
+    """Run our program with a monitoring loop on one machine of a network, and sshd on another."""
+    with ExitStack() as stack:
+        network = stack.enter_context(new_network())
+        addresses = ["127.0.0.1", RELAY]
+        server = Sshd(
+            sandbox.subdirectory("r"), sandbox.authorized_keys, {"ListenAddress": addresses}
+        )
+        stack.callback(server.close)
+        sandbox.add_known_host(f"[{RELAY}]:{server.port}", public(server.host_key))
+        config = ssh_config(sandbox, server, RELAY)
+        with network.relay.entered():
+            server.start()
+        with network.client.entered():
+            started = launch(
+                sandbox,
+                own_autossh(sandbox.directory),
+                *("-M", str(free_port_range(2)), "-F", str(config), "-N", "box"),
+                variables=variables,
+            )
+            stack.callback(started.close)
+        yield started, network
 
 
 def run(

@@ -7,8 +7,8 @@ import stat
 import subprocess
 import sys
 import tomllib
-from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,20 +17,21 @@ from tests.e2e.autossh_program import (
     RECOVERY_TIMEOUT,
     autossh,
     launch,
+    monitored_over_a_network,
     own_autossh,
     restart,
     run,
     ssh_config,
 )
 from tests.e2e.clients import exchange, is_listening
-from tests.e2e.keys import public
-from tests.e2e.netns import RELAY, new_network
-from tests.e2e.ports import free_port, free_port_range
+from tests.e2e.ports import free_port
 from tests.e2e.sandbox import USER, Sandbox
 from tests.e2e.services import echo, web_page
-from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
+
+if TYPE_CHECKING:
+    from tests.e2e.sshd import Sshd
 
 
 def can_exchange(port: int, data: bytes = b"hello") -> bool:
@@ -112,26 +113,8 @@ def test_a_monitoring_loop_through_an_echo_service_detects_its_end(sandbox: Sand
 
 
 def test_a_monitoring_loop_through_forwards_works(sandbox: Sandbox) -> None:
-    with ExitStack() as stack:
-        network = stack.enter_context(new_network())
-        addresses = ["127.0.0.1", RELAY]
-        server = Sshd(
-            sandbox.subdirectory("r"), sandbox.authorized_keys, {"ListenAddress": addresses}
-        )
-        stack.callback(server.close)
-        sandbox.add_known_host(f"[{RELAY}]:{server.port}", public(server.host_key))
-        config = ssh_config(sandbox, server, RELAY)
-        with network.relay.entered():
-            server.start()
-        with network.client.entered():
-            run = launch(
-                sandbox,
-                own_autossh(sandbox.directory),
-                *("-M", str(free_port_range(2)), "-F", str(config), "-N", "box"),
-                variables={"POLL": "2", "FIRST_POLL": "1", "MESSAGE": "hello"},
-            )
-            stack.callback(run.close)
-
+    variables = {"POLL": "2", "FIRST_POLL": "1", "MESSAGE": "hello"}
+    with monitored_over_a_network(sandbox, variables) as (run, _):
         run.wait_for_log("connection ok")
         assert run.start_count() == 1
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import signal
 import socket
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.autossh_program import autossh, debian_autossh, launch, own_autossh, ssh_config
+from tests.e2e.autossh_program import (
+    autossh,
+    debian_autossh,
+    launch,
+    monitored_over_a_network,
+    own_autossh,
+    ssh_config,
+)
 from tests.e2e.clients import is_listening
-from tests.e2e.keys import public
-from tests.e2e.netns import RELAY, new_network
 from tests.e2e.ports import free_port_range
 from tests.e2e.services import echo
-from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -80,26 +83,7 @@ def test_a_port_of_the_server_that_is_busy_is_no_dead_connection(sandbox: Sandbo
 
 
 def test_a_machine_without_loopback_is_no_dead_connection(sandbox: Sandbox) -> None:
-    with ExitStack() as stack:
-        network = stack.enter_context(new_network())
-        server = Sshd(
-            sandbox.subdirectory("r"),
-            sandbox.authorized_keys,
-            {"ListenAddress": ["127.0.0.1", RELAY]},
-        )
-        stack.callback(server.close)
-        sandbox.add_known_host(f"[{RELAY}]:{server.port}", public(server.host_key))
-        config = ssh_config(sandbox, server, RELAY)
-        with network.relay.entered():
-            server.start()
-        with network.client.entered():
-            run = launch(
-                sandbox,
-                own_autossh(sandbox.directory),
-                *("-M", str(free_port_range(2)), "-F", str(config), "-N", "box"),
-                variables=FAST_POLLS,
-            )
-            stack.callback(run.close)
+    with monitored_over_a_network(sandbox, FAST_POLLS) as (run, network):
         run.wait_for_log("connection ok")
 
         network.client.ip("link", "set", "lo", "down")
