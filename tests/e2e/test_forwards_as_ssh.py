@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import stat
 from contextlib import ExitStack, suppress
@@ -251,21 +250,17 @@ def _outcome(ground: Ground, start: Callable[[str], Autossh]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", SET_UPS)
-def test_the_same_forwards_listen_and_answer(ground: Ground, sandbox: Sandbox, name: str) -> None:
-    config = ground.config(SET_UPS[name])
-    os.environ["TK_O"] = "o"
+def test_the_same_forwards_listen_and_answer(
+    ground: Ground, sandbox: Sandbox, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TK_O", "o")
+    line = ("-F", str(ground.config(SET_UPS[name])), "box")
     ssh, own = Path(require("ssh")), own_autossh(sandbox.directory)
-    try:
-        expected = _outcome(
-            ground, lambda command: launch(sandbox, ssh, "-F", str(config), "box", command)
-        )
-        actual = _outcome(
-            ground,
-            lambda command: launch(
-                sandbox, own, "--strict", "-M", "0", "-F", str(config), "box", command
-            ),
-        )
-    finally:
-        del os.environ["TK_O"]
+
+    expected = _outcome(ground, lambda command: launch(sandbox, ssh, *line, command))
+    actual = _outcome(
+        ground,
+        lambda command: launch(sandbox, own, "--strict", "-M", "0", *line, command),
+    )
 
     assert actual == {**expected, **DIFFERENCES.get(name, {})}
