@@ -233,14 +233,12 @@ def _install(written: Mapping[str, str], services: list[str], *, now: bool) -> N
 
 
 def _is_enabled(unit: str) -> bool:
-    return (
-        systemctl.run_systemctl("show", "--property=UnitFileState", "--value", unit).strip()
-        == "enabled"
-    )
+    return _property(unit, "UnitFileState") == "enabled"
 
 
 def _is_active(unit: str) -> bool:
-    return (
-        systemctl.run_systemctl("show", "--property=ActiveState", "--value", unit).strip()
-        == "active"
-    )
+    return _property(unit, "ActiveState") == "active"
+
+
+def _property(unit: str, name: str) -> str:
+    return systemctl.run_systemctl("show", f"--property={name}", "--value", unit).strip()
