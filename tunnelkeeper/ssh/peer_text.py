@@ -20,7 +20,9 @@ from asyncssh.constants import (
     MSG_DISCONNECT,
     MSG_GLOBAL_REQUEST,
     MSG_USERAUTH_BANNER,
+    OPEN_CONNECT_FAILED,
 )
+from asyncssh.misc import ProtocolError
 from asyncssh.packet import PacketDecodeError, SSHPacket, String
 from asyncssh.saslprep import SASLPrepError, saslprep
 
@@ -54,6 +56,10 @@ _REQUEST_FIELDS: Mapping[bytes, str] = {
     b"pty-req": "name",  # RFC 4254 section 6.2
 }
 """The fields up to the last text of a channel request."""
+
+_KEEPALIVE = b"keepalive@openssh.com"
+_UNKNOWN_REQUESTS = {_KEEPALIVE, b"xon-xoff"}
+"""Channel requests whose fields asyncssh checks. OpenSSH refuses them, and reads no field."""
 
 _SIZES = {"number": 4, "flag": 1}
 
@@ -91,9 +97,10 @@ def with_readable_open(packet: SSHPacket) -> SSHPacket:
 
 
 def with_ascii_name(packet: SSHPacket) -> SSHPacket:
-    """Return a global request with an ASCII name."""
+    """Return a global request with an ASCII name, and a keepalive without unknown fields."""
     name = packet.get_string()
-    return SSHPacket(String(ascii_name(name)) + packet.get_remaining_payload())
+    fields = packet.get_bytes(1) if name == _KEEPALIVE else packet.get_remaining_payload()
+    return SSHPacket(String(ascii_name(name)) + fields)
 
 
 def with_readable_user(packet: SSHPacket) -> SSHPacket:
@@ -113,9 +120,22 @@ def process_channel_request(channel: Any, pkttype: int, pktid: int, packet: SSHP
     """Handle a CHANNEL_REQUEST whose names and texts are in any encoding."""
     name, want_reply = packet.get_string(), packet.get_bytes(1)
     rest = _rewritten(packet.get_remaining_payload(), _REQUEST_FIELDS.get(name, ""))
-    rewritten = SSHPacket(String(ascii_name(name)) + want_reply + rest)
+    known = b"unknown" if name in _UNKNOWN_REQUESTS else ascii_name(name)
+    rewritten = SSHPacket(String(known) + want_reply + rest)
     handle: Any = SSHChannel._packet_handlers[MSG_CHANNEL_REQUEST]  # noqa: SLF001
     return handle(channel, pkttype, pktid, rewritten)
+
+
+def process_channel_open(transport: Any, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+    """Handle a CHANNEL_OPEN of a server. A malformed one is refused, as the OpenSSH client does."""
+    rewritten = with_readable_open(packet)
+    ahead = SSHPacket(rewritten.get_remaining_payload())
+    ahead.get_string()
+    number = ahead.get_uint32()
+    try:
+        SSHConnection._packet_handlers[MSG_CHANNEL_OPEN](transport, pkttype, pktid, rewritten)  # noqa: SLF001
+    except (PacketDecodeError, ProtocolError):
+        transport.send_channel_open_failure(number, OPEN_CONNECT_FAILED, "malformed request", "en")
 
 
 def _rewritten(payload: bytes, fields: str) -> bytes:
@@ -165,7 +185,7 @@ def _rewriting(
 
 TEXT_HANDLERS = {number: _tolerant(number) for number in _FIELDS_BEFORE_TEXT} | {
     MSG_GLOBAL_REQUEST: _rewriting(MSG_GLOBAL_REQUEST, with_ascii_name),
-    MSG_CHANNEL_OPEN: _rewriting(MSG_CHANNEL_OPEN, with_readable_open),
+    MSG_CHANNEL_OPEN: process_channel_open,
 }
 """Entries for the `_packet_handlers` of a connection."""
 
