@@ -309,7 +309,7 @@ def test_any_global_request_keeps_its_fields(name: bytes, fields: bytes) -> None
     assert rewritten.get_remaining_payload() == fields
 
 
-def test_a_keepalive_loses_fields_that_nobody_reads() -> None:
+def test_a_keepalive_loses_its_unknown_fields() -> None:
     name = String(b"keepalive@openssh.com")
     rewritten = with_ascii_name(SSHPacket(name + Boolean(True) + String(b"more")))
 
