@@ -138,7 +138,7 @@ def test_a_certificate_of_a_key_without_cert_authority_is_refused() -> None:
         ('cert-authority,principals="ops,staff"', ["staff"], True),
         ('cert-authority,principals="ops"', ["box"], False),
         ('cert-authority,principals="ops"', [], False),
-        ("cert-authority", [], True),  # as in sshd: valid for every user
+        ("cert-authority", [], False),  # as in sshd of OpenSSH 10.3: valid for no user
     ],
 )
 def test_principals_of_the_line_replace_the_user_name(

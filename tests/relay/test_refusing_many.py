@@ -205,14 +205,15 @@ async def test_the_user_of_a_connection_cannot_change(relay: InProcessRelay) -> 
 # -- after the login -------------------------------------------------------------------------------
 
 
-async def test_connections_per_key_are_limited(tmp_path: Path) -> None:
+@pytest.mark.parametrize("user", [USER, "another-name"])
+async def test_connections_per_key_are_limited_whatever_the_user(tmp_path: Path, user: str) -> None:
     limits = RelayLimits(penalties=False, connections_per_key=2)
     async with serve_relay(tmp_path, limits=limits) as relay, relay.client(), relay.client():
         async with await asyncssh.connect(
             LOOPBACK,
             relay.port,
             config=None,
-            username=USER,
+            username=user,
             client_keys=[relay.key],
             known_hosts=None,
             agent_path=None,

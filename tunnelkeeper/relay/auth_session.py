@@ -113,7 +113,9 @@ class AuthSession:
             return None
         self._is_authenticated = True
         limit = self._limits.connections_per_key
-        others = [client for client in self._clients if client.identity == admitted.identity]
+        others = [
+            client for client in self._clients if client.admitted.key.blob == admitted.key.blob
+        ]  # by key: one that may log in as any user has the limit once
         if limit and len(others) >= limit:
             reason = f"{limit} connections with this key are open"
             self._context.refusals.record(

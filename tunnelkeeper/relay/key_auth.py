@@ -152,6 +152,8 @@ def _certificate_problem(
     certificate: SSHOpenSSHCertificate, user: str, options: KeyOptions, source: str
 ) -> str | None:
     """Return why a certificate of a trusted authority is refused, by sshd's rules, or None."""
+    if not certificate.principals:  # as in sshd of OpenSSH 10.3; earlier ones let it in as anyone
+        return "it has no principals"
     principals = options.principals
     if principals is not None and not set(principals) & set(certificate.principals):
         return "none of its principals is authorized"
