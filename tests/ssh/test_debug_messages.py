@@ -19,7 +19,6 @@ class Requests:
 
     def __init__(self) -> None:
         self._global_request_waiters: list[asyncio.Future[ANSWER]] = []
-        self._dynamic_remote_listeners: dict[str, object] = {"localhost": object()}
 
     async def _make_global_request(self, request: bytes, *args: bytes) -> ANSWER:
         del request, args
@@ -98,13 +97,6 @@ async def test_a_cancelled_request_keeps_its_position() -> None:
         requests.answer()
 
     assert reply.result() == MSG_REQUEST_FAILURE
-
-
-def test_the_transport_knows_where_the_server_chose_a_port() -> None:
-    requests = FakeTransport()
-
-    assert requests.has_server_chosen_port("LOCALHOST")
-    assert not requests.has_server_chosen_port("")
 
 
 def test_a_forbidden_listener_is_still_a_channel_listen_error() -> None:

@@ -17,11 +17,10 @@ from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from asyncssh.listener import SSHListener
-
     from tests.ssh.server import Server
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.ssh.connection import Connection
+    from tunnelkeeper.ssh.forwarded_channels import ServerListener
 
 
 async def no_client() -> ChannelEndpoint:
@@ -124,7 +123,7 @@ async def test_closing_does_not_wait_for_a_server_that_does_not_answer(
 ) -> None:
     monkeypatch.setattr(remote_listener, "CANCEL_TIMEOUT", 0.02)
     fake = FakeListener()
-    ssh_listener: SSHListener = fake  # type: ignore[assignment]
+    ssh_listener: ServerListener = fake  # type: ignore[assignment]
 
     async with asyncio.timeout(10):
         await RemoteListener(TcpAddress("localhost", 2222), ssh_listener).close()

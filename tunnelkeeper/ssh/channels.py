@@ -36,6 +36,15 @@ OnOpen = Callable[[], Any]
 OnError = Callable[[Exception], None]
 """Called once if the channel does not open, with a ChannelOpenError or the connection's error."""
 
+INITIAL_WINDOW = 2 * 1024 * 1024
+"""Bytes that a peer may send before it needs credit. The default of ssh and asyncssh."""
+
+MAX_PACKET = 32 * 1024
+"""Bytes of data in one packet (RFC 4253 section 6.1)."""
+
+CHANNEL_SETTINGS = None, "strict", INITIAL_WINDOW, MAX_PACKET
+"""The arguments for a new channel: bytes, not text, in both directions."""
+
 MIN_ELAPSED = 1e-6
 """Seconds: avoids a division by zero when the clock does not advance between two readings."""
 

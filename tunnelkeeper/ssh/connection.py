@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from asyncssh.channel import SSHChannel
-    from asyncssh.listener import SSHListener
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.connect_error import OnError
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
+    from tunnelkeeper.ssh.forwarded_channels import ServerListener
     from tunnelkeeper.ssh.proxy_command import ProxyCommand
     from tunnelkeeper.ssh.remote_command import CommandEndpoint, RemoteCommand
     from tunnelkeeper.ssh.transport import ClientTransport
@@ -273,7 +273,7 @@ class Connection:
 
     async def _request_listener(
         self, address: Address, accept: Callable[[], Awaitable[ChannelEndpoint]]
-    ) -> SSHListener:
+    ) -> ServerListener:
         """Request a listener, but not while an earlier request for it is unanswered.
 
         A server that is only slow has then stopped to listen for the earlier one, and one that
@@ -297,7 +297,7 @@ class Connection:
 
         match address:
             case TcpAddress(host=host, port=port):
-                request: Awaitable[SSHListener] = self.transport.create_server(
+                request: Awaitable[ServerListener] = self.transport.create_server(
                     session, listen_host(host), port
                 )
             case UnixAddress(path=path):

@@ -39,7 +39,6 @@ class DebugMessageMixin:
     """A connection that assigns each debug message to the request it is about."""
 
     _global_request_waiters: list[Any]
-    _dynamic_remote_listeners: dict[str, Any]
     _request_count = 0  # global requests so far
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -51,10 +50,6 @@ class DebugMessageMixin:
         waiting = len(self._global_request_waiters)
         if waiting and message.startswith(FORBIDDEN_PREFIXES):
             self._messages[self._request_count - waiting + 1] = message
-
-    def has_server_chosen_port(self, host: str) -> bool:
-        """Return whether the server already listens for us on that address, on a port it chose."""
-        return host.lower() in self._dynamic_remote_listeners
 
     async def _make_global_request(self, request: bytes, *args: bytes) -> tuple[int, Any]:
         self._request_count += 1

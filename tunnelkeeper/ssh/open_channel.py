@@ -14,22 +14,13 @@ import asyncssh
 from asyncssh.packet import String, UInt32
 
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
-from tunnelkeeper.ssh.channels import OnError, OnOpen, OpeningChannel
+from tunnelkeeper.ssh.channels import CHANNEL_SETTINGS, OnError, OnOpen, OpeningChannel
 from tunnelkeeper.ssh.fastpath.connection import ENABLED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from tunnelkeeper.ssh.transport import ClientTransport
-
-INITIAL_WINDOW = 2 * 1024 * 1024
-"""Bytes that a peer may send before it needs credit. The default of ssh and asyncssh."""
-
-MAX_PACKET = 32 * 1024
-"""Bytes of data in one packet (RFC 4253 section 6.1)."""
-
-CHANNEL_SETTINGS = None, "strict", INITIAL_WINDOW, MAX_PACKET
-"""Bytes, not text, in both directions."""
 
 
 def open_channel(

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from asyncssh.channel import SSHChannel
-    from asyncssh.listener import SSHListener
 
+    from tunnelkeeper.ssh.forwarded_channels import ServerListener
     from tunnelkeeper.ssh.transport import ClientTransport
 
 CANCEL_TIMEOUT = 5.0
@@ -36,7 +36,7 @@ class RemoteListener:
     """A port or path that the server listens on for us."""
 
     requested: Address
-    _listener: SSHListener
+    _listener: ServerListener
 
     @property
     def address(self) -> Address:
@@ -74,12 +74,12 @@ class ListenProbe:
         """Return whether the server listens on the address now; close the listener again."""
         host = listen_host(address.host)
         if address.port == 0 and self.transport.has_server_chosen_port(host):
-            # asyncssh could not tell a second such listener from the first one.
+            # That listener proves it.
             return True
         request = self.transport.create_server(_reject, host, address.port)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
-                listener: SSHListener = await self.shielded_request(request, _close)  # type: ignore[assignment]
+                listener: ServerListener = await self.shielded_request(request, _close)  # type: ignore[assignment]
         except (asyncssh.ChannelListenError, asyncssh.Error, OSError):
             return False
         await RemoteListener(address, listener).close()
@@ -117,7 +117,7 @@ async def _reject(*_origin: object) -> NoReturn:
     raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "this listener serves no connections")
 
 
-def _close(listener: SSHListener) -> None:
+def _close(listener: ServerListener) -> None:
     listener.close()
 
 

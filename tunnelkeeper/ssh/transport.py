@@ -30,6 +30,7 @@ from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
 from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
 from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
+from tunnelkeeper.ssh.forwarded_channels import ForwardedChannelsMixin
 from tunnelkeeper.ssh.greeting import GreetingMixin
 from tunnelkeeper.ssh.liveness import REPLY_HANDLERS, LivenessConnection, ProbeChannel
 from tunnelkeeper.ssh.negotiation import process_kexinit
@@ -171,7 +172,9 @@ class BaseTransport(LivenessConnection):
         return self.create_task(coroutine)
 
 
-class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClientConnection):
+class ClientTransport(  # type: ignore[misc]  # create_server returns a listener of our own
+    GreetingMixin, ForwardedChannelsMixin, DebugMessageMixin, BaseTransport, SSHClientConnection
+):
     """One SSH connection to a server.
 
     Attributes:

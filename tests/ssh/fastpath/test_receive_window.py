@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunnelkeeper.ssh.channels import INITIAL_WINDOW
 from tunnelkeeper.ssh.fastpath.receive_window import (
     BDP_FACTOR,
     MAX_WINDOW,
     TOTAL_BUDGET,
     WindowBudget,
 )
-from tunnelkeeper.ssh.open_channel import INITIAL_WINDOW
 
 MB = 1_000_000
 
