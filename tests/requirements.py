@@ -25,3 +25,9 @@ def absent(reason: str) -> NoReturn:
     if os.environ.get("TUNNELKEEPER_REQUIRE_ALL") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def require_root() -> None:
+    """Require the right to give files to other users and to run programs as them."""
+    if os.geteuid() != 0:
+        absent("only root can give files to other users")

@@ -33,7 +33,7 @@ LAYERS = {
     ),
     "demo": "core control relay",
     "dashboard": "core control presentation",
-    "cli": "core paths config control systemd presentation importing",
+    "cli": "core paths net config control systemd presentation importing",
     "__main__": "cli",
 }
 """Each layer (a folder or file below the package) and the layers that it may import."""

@@ -16,6 +16,7 @@ from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.control.client import Client, NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
+from tunnelkeeper.net.file_creation import open_to_write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,10 +65,10 @@ class BackgroundProcess:
 def start(arguments: list[str], log: Path) -> BackgroundProcess:
     """Start a process without a terminal, in its own session. Its output goes to the log.
 
-    Raises OSError.
+    Raises OSError, also for a log that another user may have planted.
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    output = open_to_write(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         log_start = os.fstat(output).st_size
         process = subprocess.Popen(

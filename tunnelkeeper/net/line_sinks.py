@@ -9,6 +9,8 @@ import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from tunnelkeeper.net.file_creation import open_to_write
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -56,7 +58,8 @@ class StreamSink:
 class FileSink:
     """A file that is appended to. It is opened again if another file takes its name (logrotate).
 
-    A FIFO is opened when a reader has opened it.
+    A FIFO is opened when a reader has opened it. A new file has mode 0600. A link or file that
+    another user may have planted is refused (net.file_creation).
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,8 +97,8 @@ class FileSink:
             self._sink = None
 
     def _open(self, flags: int = 0) -> DescriptorSink:
-        flags |= os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
-        descriptor = os.open(self._path, flags, 0o666)
+        flags |= os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
+        descriptor = open_to_write(self._path, flags)
         os.set_blocking(descriptor, True)
         self._sink = DescriptorSink(descriptor)
         return self._sink

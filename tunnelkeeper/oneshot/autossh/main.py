@@ -26,6 +26,7 @@ from tunnelkeeper.autossh.restart_rules import EXIT_FAILED, EXIT_OK, Rules
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.core.text import with_hint
+from tunnelkeeper.net.file_creation import open_to_write, unlink
 from tunnelkeeper.net.line_writer import call_bounded
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import DaemonThreads
@@ -291,8 +292,10 @@ def _pid_file(path: Path | None, log: Log) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            call_bounded(path.unlink, FILE_TIMEOUT)
+            call_bounded(lambda: unlink(path), FILE_TIMEOUT)
 
 
 def _write_text(path: Path, text: str) -> None:
-    path.write_text(text)
+    descriptor = open_to_write(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write(text)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
+from tunnelkeeper.net.file_creation import open_to_write
 from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.ssh.auth.file_cache import FileCache
@@ -138,7 +139,8 @@ def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed
 
     pattern: in the form of `known_hosts.host_pattern`. Concurrent writers never split a line.
 
-    Raises OSError, with EINVAL for a name that known_hosts cannot represent and for a FIFO.
+    Raises OSError, with EINVAL for a name that known_hosts cannot represent and for a FIFO, and
+    PlantedFileError for a file that another user may have planted.
     """
     salt = secrets.token_bytes(SALT_BYTES) if hashed else None
     try:
@@ -146,7 +148,7 @@ def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed
     except ValueError as error:
         raise OSError(errno.EINVAL, str(error), path) from error
     Path(path).parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, mode=0o600)
+    descriptor = open_to_write(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK)
     try:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
