@@ -16,6 +16,7 @@ from tunnelkeeper.net import thread_executor
 from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.relay import authorized_keys_store
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore, find_problems
+from tunnelkeeper.ssh.auth import file_cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +97,10 @@ def test_a_changed_file_counts_at_the_next_login(tmp_path: Path) -> None:
     assert numbers(store, "ann") == [4]
 
 
-def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
+def test_an_unchanged_file_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_cache, "TIMESTAMP_STEP_NS", 0)
     path = write_keys(tmp_path / "keys", 1)
     store = AuthorizedKeysStore(str(path))
     first = store.keys_for_blocking("ann")
@@ -117,8 +121,9 @@ def test_a_replaced_file_of_the_same_time_and_size_counts(tmp_path: Path) -> Non
 
 
 def test_a_bad_line_is_skipped_with_one_log_line(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(file_cache, "TIMESTAMP_STEP_NS", 0)
     path = tmp_path / "keys"
     path.write_bytes(b"nonsense\n\xff\xfe\n" + line(seed=1).encode() + b" caf\xe9\n")
     store = AuthorizedKeysStore(str(path))

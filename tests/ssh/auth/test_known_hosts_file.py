@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tunnelkeeper.net.regular_file import SIZE_LIMIT
+from tunnelkeeper.ssh.auth import file_cache
 from tunnelkeeper.ssh.auth.known_hosts import Trusted, check_host_key, host_pattern, parse
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles, append_host_key
 
@@ -50,6 +51,7 @@ def hosts_in(file: Path) -> list[str]:
 def test_a_file_is_read_again_only_after_a_change(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(file_cache, "TIMESTAMP_STEP_NS", 0)
     files, path = KnownHostsFiles(), str(file)
     append_host_key(path, "host", ALGORITHM, key(1), hashed=True)
     first, _ = files.keys_for_blocking([path], "host", 22, None)

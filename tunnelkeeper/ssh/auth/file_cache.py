@@ -5,6 +5,7 @@ Errors are not cached: after one, the next call reads the file again.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -17,6 +18,10 @@ T = TypeVar("T")
 
 Signature = tuple[int, ...]
 """Parts of a file's status that identify its version."""
+
+TIMESTAMP_STEP_NS = 20_000_000
+"""Nanoseconds within which two writes may give a file the same times. The kernel takes them from
+its timer tick, which is 10 ms or less."""
 
 
 @dataclass(slots=True)
@@ -35,6 +40,7 @@ class FileCache(Generic[T]):
         Raises OSError.
         """
         # The status comes before the read, so the next call notices a write during the read.
+        now = time.time_ns()
         status = Path(path).stat()
         signature = file_signature(status)
         entry = self._entries.get(path)
@@ -42,7 +48,9 @@ class FileCache(Generic[T]):
             return entry[1]
         self._entries.pop(path, None)
         value = self.read(path, status)
-        self._entries[path] = (signature, value)
+        # A write in the same step as the last change would not change the status.
+        if not abs(now - status.st_ctime_ns) < TIMESTAMP_STEP_NS:
+            self._entries[path] = (signature, value)
         return value
 
 
