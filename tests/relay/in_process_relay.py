@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tunnelkeeper.clock import Clock
     from tunnelkeeper.core.relay_snapshot import ClientSnapshot
 
 LOOPBACK = "127.0.0.1"
@@ -84,6 +85,12 @@ class InProcessRelay:
         ):
             yield connection
 
+    async def reload(self, **settings: Any) -> list[str]:
+        """Reload, as the control method does; return the sentences. settings: that change."""
+        self.configuration = replace(self.configuration, **settings)
+        changes = self.server.reconfigure(self.configuration)
+        return changes + await self.server.revalidate()
+
     async def wait_until_no_clients(self) -> None:
         """Wait until no client is connected."""
         await until(lambda: not self.clients)
@@ -91,7 +98,11 @@ class InProcessRelay:
 
 @asynccontextmanager
 async def serve_relay(
-    folder: Path, *, limits: RelayLimits | None = None, **settings: Any
+    folder: Path,
+    *,
+    limits: RelayLimits | None = None,
+    clock: Clock | None = None,
+    **settings: Any,
 ) -> AsyncIterator[InProcessRelay]:
     """Serve a relay on a free loopback port, without penalties: all clients share one address."""
     authorized_keys = folder / "authorized_keys"
@@ -103,7 +114,7 @@ async def serve_relay(
         ),
         **settings,
     )
-    server = RelayServer(configuration, [new_key()])
+    server = RelayServer(configuration, [new_key()], clock)
     relay = InProcessRelay(server, configuration, authorized_keys)
     authorized_keys.write_text("")
     relay.authorize(relay.key)

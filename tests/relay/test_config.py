@@ -20,6 +20,7 @@ EVERY_KEY = """\
 listen = ["0.0.0.0:2222", "[::]:2222", "2022", "*:0"]
 host_keys = ["relay_host_key", "/etc/relay/other_key"]
 authorized_keys = "/etc/relay/keys/%u"
+revoked_keys = "/etc/relay/revoked"
 gateway_ports = "clientspecified"
 unix_socket_dir = "/run/relay/"
 permit_listen = ["8080", "localhost:*", "box-*:22", "/run/relay/*"]
@@ -42,6 +43,7 @@ DEFAULTS = """\
 listen = "127.0.0.1:2222"
 host_keys = "relay_host_key"
 authorized_keys = "authorized_keys"
+revoked_keys = "none"
 gateway_ports = "no"
 unix_socket_dir = ""
 permit_listen = ["*:*"]
@@ -96,6 +98,7 @@ def test_every_key_fills_its_field() -> None:
         ),
         host_keys=("relay_host_key", "/etc/relay/other_key"),
         authorized_keys="/etc/relay/keys/%u",
+        revoked_keys="/etc/relay/revoked",
         gateway_ports="clientspecified",
         unix_socket_dir="/run/relay",
         permit_listen=(

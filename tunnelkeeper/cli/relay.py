@@ -107,7 +107,10 @@ def check(settings: Settings, config: str | None, as_json: bool) -> int:
 @_config
 @click.pass_obj
 def reload(settings: Settings, config: str | None) -> int:
-    """Read the config file and the authorized keys again; live connections stay."""
+    """Read the config file and the keys again.
+
+    Connections stay, except those whose key was removed, revoked or given fewer rights.
+    """
     with connect(settings, config, WORK_TIMEOUT) as client:
         click.echo("\n".join(client.reload()))
     return ExitCode.OK

@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from asyncssh.constants import DISC_TOO_MANY_CONNECTIONS
+from asyncssh.constants import DISC_BY_APPLICATION, DISC_TOO_MANY_CONNECTIONS
 
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.client_session import ClientSession
@@ -47,12 +46,15 @@ class AuthSession:
         context: RelayContext,
         admission: AdmissionControl,
         clients: list[ClientSession],
+        on_login: Callable[[ClientSession], None] = lambda _: None,
     ) -> None:
         self.address = address
         self.client: ClientSession | None = None
         self._context = context
         self._admission = admission
         self._clients = clients
+        self._on_login = on_login
+        self._keys_store = context.authorized_keys
         self._limits = context.configuration.limits
         self._attempts = AuthAttempts(self._limits.max_auth_tries)
         self._connected_at = time.monotonic()
@@ -112,6 +114,12 @@ class AuthSession:
             self.transport.abort()
             return None
         self._is_authenticated = True
+        if self._keys_store is not self._context.authorized_keys:
+            # The reload has checked the open connections, and this one was not among them.
+            self.transport.disconnect(
+                DISC_BY_APPLICATION, "the keys were read again during this login; connect again"
+            )
+            return None
         limit = self._limits.connections_per_key
         others = [
             client for client in self._clients if client.admitted.key.blob == admitted.key.blob
@@ -129,6 +137,7 @@ class AuthSession:
         self._clients.append(self.client)
         line = f"{admitted.line.path}:{admitted.line.number}"
         log.info("%s logged in with %s (%s)", self.client, admitted.key.fingerprint, line)
+        self._on_login(self.client)
         return self.client
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -149,12 +158,17 @@ class AuthSession:
     async def _authorize_key(
         self, user: str, key: bytes, verify_signature: Callable[[Any], bool]
     ) -> Admitted | Denied:
-        keys = await self._context.authorized_keys.keys_for(user)
+        self._keys_store = self._context.authorized_keys
+        keys = await self._keys_store.keys_for(user)
         candidate = parse_key(key)
         if candidate is None:
             return Denied("not a public key of a supported type")
-        verdict = authorize(candidate, user, keys, self.address.host, datetime.now(UTC))
+        now = self._context.clock.wall()
+        verdict = authorize(candidate, user, keys, self.address.host, now)
         if isinstance(verdict, Admitted):
+            path = self._context.configuration.revoked_keys
+            if reason := await self._context.revoked_keys.denial(path, candidate):
+                return Denied(reason)
             candidate.key.set_touch_required(verdict.touch_required)
             if not verify_signature(candidate.key):
                 return Denied("the signature is invalid")

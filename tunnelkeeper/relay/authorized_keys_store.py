@@ -39,6 +39,10 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 Keys = tuple[AuthorizedKey, ...]
 
 
+class UnreadableKeysError(Exception):
+    """Raised if the keys of a user cannot be read. The text gives the reason."""
+
+
 class AuthorizedKeysStore:
     """The keys of all users. pattern: an absolute path with sshd_config(5)'s %u and %%."""
 
@@ -51,6 +55,17 @@ class AuthorizedKeysStore:
     async def keys_for(self, user: str) -> Keys:
         """Return the keys that may log in as a user; empty for an unknown user.
 
+        An error is logged, and gives no keys.
+        """
+        try:
+            return await self.read(user)
+        except UnreadableKeysError as error:
+            log.error("cannot read authorized keys: %s", error)  # noqa: TRY400
+            return ()
+
+    async def read(self, user: str) -> Keys:
+        """Return the keys of a user, as `keys_for` does, but raise UnreadableKeysError.
+
         The file is read in a thread: one on a disk that hangs delays its own users only.
         """
         path = self._path_for(user)
@@ -58,18 +73,20 @@ class AuthorizedKeysStore:
             return ()
         async with self._starts.slot():
             if len(self._executor) >= MAX_READS:
-                log.error("cannot read authorized keys: %d other files are not read yet", MAX_READS)
-                return ()
+                raise UnreadableKeysError(f"{MAX_READS} other files are not read yet")
             try:
                 return await self._executor.read(path, lambda: self._read_keys(path))
-            except OSError as error:
-                log.error("cannot read authorized keys: %s: %s", path, error.strerror)  # noqa: TRY400
-                return ()
+            except OSError as error:  # of the executor: the time is over
+                raise UnreadableKeysError(f"{path}: {error.strerror}") from None
 
     def keys_for_blocking(self, user: str) -> Keys:
         """Return the keys that may log in as a user, without a thread."""
         path = self._path_for(user)
-        return () if path is None else self._read_keys(path)
+        try:
+            return () if path is None else self._read_keys(path)
+        except UnreadableKeysError as error:
+            log.error("cannot read authorized keys: %s", error)  # noqa: TRY400
+            return ()
 
     def _path_for(self, user: str) -> Path | None:
         if not _USER.fullmatch(user):
@@ -81,10 +98,12 @@ class AuthorizedKeysStore:
     def _read_keys(self, path: Path) -> Keys:
         try:
             return self._files.get(str(path))
-        except (OSError, ValueError) as error:
-            if not isinstance(error, FileNotFoundError) or _USER_TOKEN not in self.pattern:
+        except FileNotFoundError as error:
+            if _USER_TOKEN not in self.pattern:
                 log.error("cannot read authorized keys: %s", printable(str(error), 1000))  # noqa: TRY400
             return ()
+        except (OSError, ValueError) as error:
+            raise UnreadableKeysError(printable(str(error), 1000)) from None
 
 
 def _load(path: str, _status: os.stat_result) -> Keys:

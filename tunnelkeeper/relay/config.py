@@ -61,6 +61,7 @@ class RelayConfiguration:
     """The settings of relay.toml; the defaults are safe on a public machine.
 
     path: of the file, or empty. File names are as written: relative to relay.toml, with `~`.
+    revoked_keys: a list or KRL; empty: no key is revoked.
     authorized_keys: with the tokens %u (user) and %% (percent sign) of sshd_config(5).
     unix_socket_dir: an absolute path without a trailing slash; empty: no Unix sockets.
     """
@@ -69,6 +70,7 @@ class RelayConfiguration:
     listen: tuple[TcpAddress, ...] = (TcpAddress("127.0.0.1", DEFAULT_PORT),)
     host_keys: tuple[str, ...] = ("relay_host_key",)
     authorized_keys: str = "authorized_keys"
+    revoked_keys: str = ""
     gateway_ports: GatewayPorts = "no"
     unix_socket_dir: str = ""
     permit_listen: tuple[Permit, ...] = (ANYTHING,)
@@ -105,6 +107,7 @@ class ConfigSource:
             listen=self.listen or read.listen,
             host_keys=self.host_keys or tuple(map(self._absolute, read.host_keys)),
             authorized_keys=self.authorized_keys or self._absolute(read.authorized_keys),
+            revoked_keys=self._absolute(read.revoked_keys) if read.revoked_keys else "",
         )
 
     def _absolute(self, written: str) -> str:
@@ -169,6 +172,12 @@ def _authorized_keys(value: object) -> str:
     if "%" in path.replace("%%", "").replace("%u", ""):
         raise mismatch("a path with no other token than %u and %%", value)
     return path
+
+
+def _revoked_keys(value: object) -> str:
+    """Read a path, or `none` as RevokedKeys of sshd_config(5) has it."""
+    path = text(value)
+    return "" if path == "none" else path
 
 
 def _unix_socket_dir(value: object) -> str:
@@ -242,6 +251,7 @@ _KEYS: Keys = {
     "listen": _one_or_more(_listen, "an address to listen on"),
     "host_keys": _one_or_more(text, "a file"),
     "authorized_keys": _authorized_keys,
+    "revoked_keys": _revoked_keys,
     "gateway_ports": one_of("no", "yes", "clientspecified"),
     "unix_socket_dir": _unix_socket_dir,
     "permit_listen": _permits(permits.parse_listen),

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.clock import iso_now
+from tunnelkeeper.clock import SystemClock, iso_now
 from tunnelkeeper.core.relay_snapshot import RefusalSnapshot, RefusalsSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.penalties import Penalties
 from tunnelkeeper.relay.registry import Registry
+from tunnelkeeper.relay.revoked_keys import RevokedKeysFile
 from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 
 if TYPE_CHECKING:
+    from tunnelkeeper.clock import Clock
     from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
     from tunnelkeeper.relay.config import RelayConfiguration
 
@@ -65,6 +67,8 @@ class RelayContext:
 
     configuration: RelayConfiguration
     authorized_keys: AuthorizedKeysStore
+    revoked_keys: RevokedKeysFile = field(default_factory=RevokedKeysFile)
+    clock: Clock = field(default_factory=SystemClock)
     registry: Registry = field(default_factory=Registry)
     refusals: RefusalLog = field(default_factory=RefusalLog)
     penalties: Penalties = field(default_factory=Penalties)

@@ -7,6 +7,7 @@ reason of a refusal is for the log only; the client gets the same answer for eve
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -20,10 +21,10 @@ from asyncssh.public_key import (
 
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import addresses, from_patterns
+from tunnelkeeper.ssh.auth.openssh_certificate import PresentedKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from tunnelkeeper.relay.authorized_keys import AuthorizedKey
     from tunnelkeeper.relay.key_options import KeyOptions
@@ -45,6 +46,36 @@ class Candidate:
         """The fingerprint, as ssh-keygen -l prints it."""
         return self.key.get_fingerprint()
 
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The fingerprints of the key and, for a certificate, of the authority that signed it."""
+        if self.certificate is None:
+            return (self.fingerprint,)
+        return self.fingerprint, self.certificate.signing_key.get_fingerprint()
+
+    @property
+    def presented(self) -> PresentedKey:
+        """The parts that a list of revoked keys may name."""
+        certificate = self.certificate
+        if certificate is None:
+            return PresentedKey(self.blob)
+        return PresentedKey(
+            self.blob,
+            certificate.signing_key.public_data,
+            certificate._serial,  # noqa: SLF001  asyncssh has no other access to these
+            certificate._key_id.encode(),  # noqa: SLF001
+        )
+
+    @property
+    def valid_before(self) -> datetime | None:
+        """The first moment at which the certificate is invalid; None for a plain key."""
+        if self.certificate is None:
+            return None
+        try:
+            return datetime.fromtimestamp(self.certificate._valid_before, UTC)  # noqa: SLF001
+        except (ValueError, OverflowError, OSError):  # ssh-keygen's `forever`, and years from 10000
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -64,6 +95,15 @@ class Admitted:
         """The key's options: a certificate can only restrict what its authority's line grants."""
         forwards = self.line.options.port_forwarding and _has(self.key, "permit-port-forwarding")
         return replace(self.line.options, port_forwarding=forwards)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """The first moment at which the key is no longer valid, by line and certificate."""
+        expires = self.line.options.expires
+        after = None
+        if expires is not None and expires < datetime.max.replace(tzinfo=UTC):
+            after = expires + timedelta.resolution
+        return min(filter(None, (after, self.key.valid_before)), default=None)
 
     @property
     def touch_required(self) -> bool:
@@ -146,6 +186,25 @@ def authorize(
     ):
         return Denied(f"certificate: {reason} ({location})")
     return Admitted(user, candidate, line)
+
+
+def reauthorize(
+    admitted: Admitted, keys: Iterable[AuthorizedKey], source: str, now: datetime
+) -> Admitted | Denied:
+    """Authorize the key of an open connection again, after a reload.
+
+    A connection must not keep rights that its key has lost, such as a channel that is already open.
+    So if the new options do not grant all that the old ones did, it is denied.
+    """
+    verdict = authorize(admitted.key, admitted.user, keys, source, now)
+    if isinstance(verdict, Denied):
+        return verdict
+    if not verdict.options.grants_all_of(admitted.options) or (
+        verdict.touch_required and not admitted.touch_required
+    ):
+        location = f"{printable(verdict.line.path, 4096)}:{verdict.line.number}"
+        return Denied(f"the options of the key grant less than before ({location})")
+    return verdict
 
 
 def _certificate_problem(

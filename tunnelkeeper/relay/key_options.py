@@ -55,6 +55,19 @@ class KeyOptions:
         """Return whether the key has expired. now: with its time zone."""
         return self.expires is not None and now > self.expires
 
+    def grants_all_of(self, other: KeyOptions) -> bool:
+        """Return whether these options permit every listener and target that others permit.
+
+        Permits are compared as written, so `localhost:22` does not count as part of `*:22`.
+        """
+        if not other.port_forwarding:
+            return True
+        return (
+            self.port_forwarding
+            and _includes(self.permit_open, other.permit_open)
+            and _includes(self.permit_listen, other.permit_listen)
+        )
+
 
 def parse_options(text: str, zone: tzinfo | None) -> KeyOptions:
     """Parse the options of one key. zone: of times without one; None: the system's.
@@ -74,6 +87,11 @@ def parse_options(text: str, zone: tzinfo | None) -> KeyOptions:
     if options.principals is not None and not options.cert_authority:
         raise OptionError("principals= requires cert-authority")
     return options
+
+
+def _includes(permits: tuple[Permit, ...] | None, others: tuple[Permit, ...] | None) -> bool:
+    """Return whether permits contain all others. None permits everything."""
+    return permits is None or (others is not None and set(others) <= set(permits))
 
 
 def _split(text: str) -> Iterator[tuple[str, str | None]]:

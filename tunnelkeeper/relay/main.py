@@ -33,7 +33,12 @@ from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.listener import ListenError
 from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
 from tunnelkeeper.presentation.formatting import format_moment
-from tunnelkeeper.relay import authorized_keys_store, host_key, socket_activation
+from tunnelkeeper.relay import (
+    authorized_keys_store,
+    host_key,
+    revoked_keys,
+    socket_activation,
+)
 from tunnelkeeper.relay.host_key import HostKeyError
 from tunnelkeeper.relay.server import RelayServer
 from tunnelkeeper.relay.socket_activation import UnusableSocketError
@@ -112,6 +117,7 @@ def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
             problems.append(Problem(path, None, "", str(error.strerror)))
         except HostKeyError as error:
             problems.append(Problem(path, None, "", str(error).removeprefix(f"{path}: ")))
+    problems += revoked_keys.find_problems(configuration.revoked_keys)
     warnings += authorized_keys_store.find_problems(configuration.authorized_keys)
     return problems, warnings
 
@@ -183,7 +189,8 @@ class _RunningRelay:
         except OSError as error:
             raise ConfigRejectedError([f"{self.source.path}: {error.strerror}"]) from error
         else:
-            return self.relay.reconfigure(configuration)
+            changes = self.relay.reconfigure(configuration)
+            return changes + await self.relay.revalidate()
         finally:
             self.manager.notify("READY=1")
 

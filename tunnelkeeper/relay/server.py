@@ -20,7 +20,7 @@ from asyncssh.kex import get_default_kex_algs
 from asyncssh.public_key import get_default_public_key_algs
 
 from tunnelkeeper import __version__
-from tunnelkeeper.clock import iso_now
+from tunnelkeeper.clock import SystemClock, iso_now
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.core.relay_snapshot import BindingSnapshot, ClientSnapshot, RelaySnapshot
 from tunnelkeeper.core.text import printable
@@ -30,6 +30,7 @@ from tunnelkeeper.relay.admission import AdmissionControl, AdmissionProtocol
 from tunnelkeeper.relay.auth_session import AuthSession
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
 from tunnelkeeper.relay.context import RelayContext
+from tunnelkeeper.relay.live_access import LiveAccess
 from tunnelkeeper.relay.registry import Name
 from tunnelkeeper.relay.transport import ServerTransport
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from tunnelkeeper.clock import Clock
     from tunnelkeeper.relay.client_session import ClientSession
     from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
     from tunnelkeeper.relay.registry import Binding, BindTarget
@@ -61,16 +63,22 @@ class RelayServer:
     """A relay. configuration: with absolute file names."""
 
     def __init__(
-        self, configuration: RelayConfiguration, host_keys: Sequence[asyncssh.SSHKey]
+        self,
+        configuration: RelayConfiguration,
+        host_keys: Sequence[asyncssh.SSHKey],
+        clock: Clock | None = None,
     ) -> None:
         self._host_keys = host_keys
         self._context = RelayContext(
-            configuration, AuthorizedKeysStore(configuration.authorized_keys)
+            configuration,
+            AuthorizedKeysStore(configuration.authorized_keys),
+            clock=clock or SystemClock(),
         )
         self._admission = AdmissionControl(self._context)
         self._options = _options(configuration, host_keys)
         self._listeners: list[Listener] = []
         self._clients: list[ClientSession] = []  # oldest first
+        self._live_access = LiveAccess(self._context, self._clients)
         self._started_at = iso_now()
 
     @property
@@ -113,6 +121,7 @@ class RelayServer:
         """Stop listening and disconnect all clients."""
         for listener in self._listeners:
             listener.close()
+        self._live_access.close()
         self._admission.close_all()
         transports = [client.transport for client in self._clients]
         for transport in transports:
@@ -123,7 +132,7 @@ class RelayServer:
     def reconfigure(self, new: RelayConfiguration) -> list[str]:
         """Apply a new configuration; return a sentence for each change.
 
-        Connections keep their bindings and their keepalive settings.
+        Connections keep their bindings and their keepalive settings. `revalidate` must follow.
         """
         old = self._context.configuration
         changes = ["authorized keys are read again", *describe_changes(old, new)]
@@ -132,6 +141,10 @@ class RelayServer:
         self._options = _options(new, self._host_keys)
         log.info("reloaded: %s", "; ".join(changes))
         return changes
+
+    async def revalidate(self) -> list[str]:
+        """Disconnect the clients that may not log in any more; return a sentence for each."""
+        return await self._live_access.revalidate()
 
     def status(self) -> RelaySnapshot:
         """Return the snapshot for front ends."""
@@ -148,7 +161,9 @@ class RelayServer:
         )
 
     def _create_transport(self, address: TcpAddress) -> ServerTransport:
-        session = AuthSession(address, self._context, self._admission, self._clients)
+        session = AuthSession(
+            address, self._context, self._admission, self._clients, self._live_access.watch
+        )
         loop = asyncio.get_running_loop()
         session.transport = ServerTransport(loop, self._options, session)
         session.transport.windows = self._context.windows
