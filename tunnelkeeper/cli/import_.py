@@ -30,6 +30,9 @@ _NO_HOST = frozenset("*?[")
 def _write_options(function: Function) -> Function:
     """Add the options of every import to a command."""
     for option in (
+        click.option(
+            "--trust", is_flag=True, help="Read files that another user could have written."
+        ),
         click.option("--replace", is_flag=True, help="With --write: replace tunnels of that name."),
         click.option("--write", is_flag=True, help="Add the tunnels to the config file."),
     ):
@@ -46,18 +49,24 @@ def command() -> None:
 @_write_options
 @_COMMAND_LINE
 @click.pass_obj
-def autossh(settings: Settings, line: tuple[str, ...], write: bool, replace: bool) -> int:
+def autossh(
+    settings: Settings, line: tuple[str, ...], write: bool, replace: bool, trust: bool
+) -> int:
     """Import an autossh command line, after `--`."""
-    return _import_command_line(_run(settings, write=write, replace=replace), "autossh", line)
+    return _import_command_line(
+        _run(settings, write=write, replace=replace, trust=trust), "autossh", line
+    )
 
 
 @command.command()
 @_write_options
 @_COMMAND_LINE
 @click.pass_obj
-def ssh(settings: Settings, line: tuple[str, ...], write: bool, replace: bool) -> int:
+def ssh(settings: Settings, line: tuple[str, ...], write: bool, replace: bool, trust: bool) -> int:
     """Import an ssh command line, after `--`."""
-    return _import_command_line(_run(settings, write=write, replace=replace), "ssh", line)
+    return _import_command_line(
+        _run(settings, write=write, replace=replace, trust=trust), "ssh", line
+    )
 
 
 @command.command()
@@ -66,7 +75,12 @@ def ssh(settings: Settings, line: tuple[str, ...], write: bool, replace: bool) -
 @click.argument("units", nargs=-1, required=True, metavar="FILE|NAME...")
 @click.pass_obj
 def unit(
-    settings: Settings, units: tuple[str, ...], user: bool | None, write: bool, replace: bool
+    settings: Settings,
+    units: tuple[str, ...],
+    user: bool | None,
+    write: bool,
+    replace: bool,
+    trust: bool,
 ) -> int:
     """Import the command lines of systemd units.
 
@@ -75,11 +89,13 @@ def unit(
     from tunnelkeeper.importing import readers
     from tunnelkeeper.importing.source_commands import NotImportable, UnreadableError
 
-    run = _run(settings, write=write, replace=replace)
+    run = _run(settings, write=write, replace=replace, trust=trust)
     findings: list[Finding] = []
     for each in units:
         try:
-            found = readers.read_unit_commands(each, run.resolver.facts, is_user=user)
+            found = readers.read_unit_commands(
+                each, run.resolver.facts, is_user=user, trusts_files=trust
+            )
         except UnreadableError as error:
             found = [NotImportable(each, str(error))]
         findings += found or [NotImportable(each, "it runs neither ssh nor autossh")]
@@ -90,7 +106,7 @@ def unit(
 @_write_options
 @click.argument("file", required=False, metavar="[FILE]")
 @click.pass_obj
-def crontab(settings: Settings, file: str | None, write: bool, replace: bool) -> int:
+def crontab(settings: Settings, file: str | None, write: bool, replace: bool, trust: bool) -> int:
     """Import @reboot lines of a crontab.
 
     FILE is a crontab; without it, your own by `crontab -l`.
@@ -98,9 +114,9 @@ def crontab(settings: Settings, file: str | None, write: bool, replace: bool) ->
     from tunnelkeeper.importing import readers
     from tunnelkeeper.importing.source_commands import UnreadableError
 
-    run = _run(settings, write=write, replace=replace)
+    run = _run(settings, write=write, replace=replace, trust=trust)
     try:
-        findings = readers.read_crontab_commands(file, run.resolver.facts)
+        findings = readers.read_crontab_commands(file, run.resolver.facts, trusts_file=trust)
     except UnreadableError as error:
         raise CommandError(str(error)) from error
     if not findings:
@@ -112,7 +128,9 @@ def crontab(settings: Settings, file: str | None, write: bool, replace: bool) ->
 @_write_options
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.pass_obj
-def ssh_config(settings: Settings, patterns: tuple[str, ...], write: bool, replace: bool) -> int:
+def ssh_config(
+    settings: Settings, patterns: tuple[str, ...], write: bool, replace: bool, trust: bool
+) -> int:
     """Import hosts of ssh_config that have forwards.
 
     All of them, or those that match a PATTERN. A name is imported in any case.
@@ -125,7 +143,7 @@ def ssh_config(settings: Settings, patterns: tuple[str, ...], write: bool, repla
         command_for_host,
     )
 
-    run = _run(settings, write=write, replace=replace)
+    run = _run(settings, write=write, replace=replace, trust=trust)
     if run.resolver.target_ssh_config is False:
         raise CommandError(
             f"{settings.config} has ssh_config = false, so tunnels would find no hosts"
@@ -158,10 +176,10 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _run(settings: Settings, *, write: bool, replace: bool) -> ImportRun:
+def _run(settings: Settings, *, write: bool, replace: bool, trust: bool) -> ImportRun:
     from tunnelkeeper.cli.import_run import ImportRun
 
-    return ImportRun(settings, write=write, replace=replace)
+    return ImportRun(settings, write=write, replace=replace, trust=trust)
 
 
 def _import_command_line(run: ImportRun, program: Program, arguments: tuple[str, ...]) -> int:

@@ -30,12 +30,14 @@ _MESSAGE_LIMIT = 1000
 class ImportRun:
     """The options of an import and its config file. Every method may raise CommandError."""
 
-    def __init__(self, settings: Settings, *, write: bool, replace: bool) -> None:
+    def __init__(self, settings: Settings, *, write: bool, replace: bool, trust: bool) -> None:
         if replace and not write:
             raise click.UsageError("--replace goes with --write")
         self._path = settings.config
         self._write = write
         self._replace = replace
+        self.trusts_files = trust
+        """Whether to read files that another user could have written."""
 
     @cached_property
     def resolver(self) -> Resolver:
@@ -43,7 +45,9 @@ class ImportRun:
         from tunnelkeeper.importing import ssh_g_resolver
 
         try:
-            return ssh_g_resolver.make_resolver(self._file.configuration if self._file else None)
+            return ssh_g_resolver.make_resolver(
+                self._file.configuration if self._file else None, trusts_files=self.trusts_files
+            )
         except UnreadableError as error:
             raise CommandError(str(error)) from error
 

@@ -11,13 +11,14 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.importing import specifier_values
 from tunnelkeeper.importing.crontab import find_crontab_commands, is_system_crontab
-from tunnelkeeper.importing.source_commands import UnreadableError
+from tunnelkeeper.importing.source_commands import TRUST_HINT, UnreadableError
 from tunnelkeeper.importing.specifiers import UnitName, make_unit_specifiers
 from tunnelkeeper.importing.ssh_config_names import HostNames, parse_host_names
 from tunnelkeeper.importing.systemd_service import Service, find_service_commands
+from tunnelkeeper.net.file_trust import find_distrust
 from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.systemd import systemctl
 from tunnelkeeper.systemd.systemctl import NoServiceManagerError, SystemctlError
@@ -33,17 +34,21 @@ _CRONTAB_TIMEOUT = 30.0
 _CRON_PATH = "/usr/bin:/bin"
 
 
-def read_unit_commands(unit: str, facts: Facts, *, is_user: bool | None) -> list[Finding]:
+def read_unit_commands(
+    unit: str, facts: Facts, *, is_user: bool | None, trusts_files: bool = False
+) -> list[Finding]:
     """Return the commands of a unit, given as a file or as a name for `systemctl cat`.
 
     is_user: whether it belongs to a user's service manager; None to decide by the path.
-    Raises UnreadableError if the unit cannot be read or is a template.
+    trusts_files: whether to read files that another user could have written.
+    Raises UnreadableError if the unit cannot be read, is not trusted or is a template.
     """
     if "/" in unit or Path(unit).exists():
-        path, text = _read_unit_file(Path.cwd() / unit)
+        path, text = _read_unit_file(Path.cwd() / unit, trusts_files)
         name = UnitName(Path(unit).name)
     else:
         name = UnitName(unit if _has_unit_suffix(unit) else f"{unit}.service")
+        # Not checked: the service manager runs what it prints, with the same rights.
         path, text = _cat_unit(name, is_user=bool(is_user))
     if name.is_template:
         raise UnreadableError(
@@ -64,16 +69,21 @@ def read_unit_commands(unit: str, facts: Facts, *, is_user: bool | None) -> list
         account=facts.user if is_user else specifier_values.ROOT,
         is_user=is_user,
     )
-    return find_service_commands(service, read_text, facts.home_of)
+    return find_service_commands(
+        service, read_text if trusts_files else _read_trusted_text, facts.home_of
+    )
 
 
-def read_crontab_commands(file: str | None, facts: Facts) -> list[Finding]:
+def read_crontab_commands(
+    file: str | None, facts: Facts, *, trusts_file: bool = False
+) -> list[Finding]:
     """Return the commands of a crontab file, or of `crontab -l` if no file is given.
 
-    Raises UnreadableError if the crontab cannot be read.
+    trusts_file: whether to read one that another user could have written.
+    Raises UnreadableError if the crontab cannot be read or is not trusted.
     """
     path = str(Path.cwd() / file) if file else ""
-    text = _read_source(path) if file else _read_own_crontab()
+    text = _read_source(path, trusts_file) if file else _read_own_crontab()
     is_system = is_system_crontab(path)
     environment = {"PATH": _CRON_PATH, "SHELL": "/bin/sh"}
     if not is_system:
@@ -89,7 +99,7 @@ def read_host_names(file: str | None, facts: Facts) -> HostNames:
     """
     names = HostNames()
     if file is not None:
-        names = parse_host_names(_read_source(file))
+        names = parse_host_names(_read_source(file, trusts_file=True))  # only names are used
         _add_included_names(names, names.includes, f"{facts.home}/.ssh", facts)
         return names
     for path in (f"{facts.home}/.ssh/config", _SYSTEM_SSH_CONFIG):
@@ -100,6 +110,20 @@ def read_host_names(file: str | None, facts: Facts) -> HostNames:
 def read_text(path: str) -> str:
     """Return the text of a file; bytes that are not UTF-8 become surrogates. Raises OSError."""
     return read_regular_file(path).decode("utf-8", "surrogateescape")
+
+
+def _read_trusted_text(path: str) -> str:
+    """Return the text of a file that no other user could have written.
+
+    What it says becomes part of the config file, which can name programs to run. Raises OSError,
+    and UnreadableError if another user could have written it.
+    """
+    distrust = find_distrust(path)
+    if distrust is not None:
+        raise UnreadableError(
+            with_hint(f"{printable(str(distrust))}, and it can name programs to run", TRUST_HINT)
+        )
+    return read_text(path)
 
 
 def _add_included_names(
@@ -123,12 +147,12 @@ def _add_included_names(
             _add_included_names(names, inner.includes, directory, facts, depth + 1)
 
 
-def _read_unit_file(path: Path) -> tuple[str, str]:
+def _read_unit_file(path: Path, trusts_file: bool) -> tuple[str, str]:
     """Return path and text of a unit's file, or of its template's file for an instance."""
     template = path.with_name(UnitName(path.name).template)
     if not path.exists() and template.exists():
         path = template
-    return str(path), _read_source(str(path))
+    return str(path), _read_source(str(path), trusts_file)
 
 
 def _cat_unit(name: UnitName, *, is_user: bool) -> tuple[str, str]:
@@ -163,9 +187,9 @@ def _read_own_crontab() -> str:
     return os.fsdecode(result.stdout)
 
 
-def _read_source(path: str) -> str:
+def _read_source(path: str, trusts_file: bool) -> str:
     try:
-        return read_text(path)
+        return read_text(path) if trusts_file else _read_trusted_text(path)
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # a NUL in the path

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Program = Literal["autossh", "ssh"]
 
+TRUST_HINT = "if you trust what it says, add --trust"
+"""What to do about a file that another user could have written."""
+
 
 class UnreadableError(ValueError):
     """A command or file cannot be interpreted as its program would. The message says why."""

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.importing.convert import NoForwardsError, convert_command, parse_command
 from tunnelkeeper.importing.host_table import AccountContext, SshGAnswers
-from tunnelkeeper.importing.source_commands import NotImportable, UnreadableError
+from tunnelkeeper.importing.source_commands import TRUST_HINT, NotImportable, UnreadableError
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.sshconfig import (
     Request,
     SshConfigError,
     SshQuery,
+    TrustedQuery,
     gather_facts,
     obstacle_to_ssh,
     source_for,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.importing.convert import ParsedCommand
     from tunnelkeeper.importing.deduplicate import Outcome
     from tunnelkeeper.importing.source_commands import Finding
-    from tunnelkeeper.sshconfig import Answer, Facts
+    from tunnelkeeper.sshconfig import Answer, Facts, Query
     from tunnelkeeper.sshconfig.lookup_request import Source
 
 
@@ -37,12 +38,14 @@ class Resolver:
     """Resolves source commands with `ssh -G`.
 
     target_ssh_config: the ssh_config that the imported tunnels will use. source_ssh_config: the
-    one that ssh used for commands without -F.
+    one that ssh used for commands without -F. trusts_files: whether to read a file of -F that
+    another user could have written.
     """
 
     facts: Facts
     target_ssh_config: Source
     source_ssh_config: Source = None
+    trusts_files: bool = False
 
     def for_target_hosts(self) -> Resolver:
         """Return a resolver for commands that stand for hosts of the target ssh_config."""
@@ -53,8 +56,10 @@ class Resolver:
         return run_with_children(_Resolution(self).resolve(findings))
 
 
-def make_resolver(configuration: Configuration | None) -> Resolver:
+def make_resolver(configuration: Configuration | None, *, trusts_files: bool = False) -> Resolver:
     """Return the resolver for a configuration; None if the config file is not known.
+
+    trusts_files: as in Resolver.
 
     Raises UnreadableError if ssh cannot run or its ssh_config cannot be used.
     """
@@ -63,7 +68,8 @@ def make_resolver(configuration: Configuration | None) -> Resolver:
     if obstacle is not None:
         raise UnreadableError(f"{obstacle}; import needs `ssh -G` to interpret commands")
     try:
-        return Resolver(facts, source_for(configuration, facts) if configuration else None)
+        target = source_for(configuration, facts) if configuration else None
+        return Resolver(facts, target, trusts_files=trusts_files)
     except SshConfigError as error:
         raise UnreadableError(with_hint(error.message, error.hint)) from None
 
@@ -75,7 +81,10 @@ class _Resolution:
         self._facts = resolver.facts
         self._target_ssh_config = resolver.target_ssh_config
         self._source_ssh_config = resolver.source_ssh_config
-        self._query = SshQuery()
+        query = SshQuery()
+        self._query: Query = (
+            query if resolver.trusts_files else TrustedQuery(query, resolver.facts, TRUST_HINT)
+        )
         self._defaults: Answer = {}
 
     async def resolve(self, findings: Sequence[Finding]) -> list[Outcome]:

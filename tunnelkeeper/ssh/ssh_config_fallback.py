@@ -8,6 +8,7 @@ with a leading + - or ^. It overrides private parts of asyncssh.config and rests
 from __future__ import annotations
 
 import asyncio
+import errno
 import glob
 import io
 import os
@@ -29,6 +30,7 @@ from tunnelkeeper.core.ssh_values import parse_interval
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.wildcards import matches
 from tunnelkeeper.net.fd_limits import with_inherited_limit
+from tunnelkeeper.net.file_trust import judge_status
 from tunnelkeeper.net.process_group import ProcessGroup
 from tunnelkeeper.net.process_guard import TERMINATE_TIMEOUT
 from tunnelkeeper.net.regular_file import read_regular_file
@@ -139,6 +141,8 @@ class FallbackQuery:
         if request.source is not None:
             return [Path(request.source)]
         user = Path(self._facts.home, ".ssh", "config")
+        if user.exists() and (reason := judge_status(user.stat())):
+            raise OSError(errno.EPERM, reason, str(user))
         return [path for path in (user, self._system_config) if path.exists()]
 
     def _read(self, request: Request) -> dict[str, object]:
@@ -273,6 +277,8 @@ class SshConfigReader(SSHClientConfig):
         for path in (path for paths in found for path in paths):
             if not Path(path).is_file() and not Path(path).is_dir():
                 self._error(f"{path}: not a regular file")  # asyncssh would skip it
+            if reason := judge_status(os.stat(path)):  # noqa: PTH116
+                self._error(f"{path}: {reason}")
         args[:] = [glob.escape(path) for paths in found for path in paths]
         self._include(option, args)
 

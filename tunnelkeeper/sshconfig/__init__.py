@@ -2,6 +2,7 @@
 
     lookup_request          requests, answers and SshConfigError
     ssh_g                   runs `ssh -G`
+    trusted_query           refuses files that another user could have written
     ssh_g_output            parses its output
     query_cache             shares one run between equal requests
     config_files            the files that ssh reads, to notice when one changes
@@ -21,6 +22,7 @@ from tunnelkeeper.sshconfig.local_facts import Facts, gather_facts
 from tunnelkeeper.sshconfig.lookup import HostLookup, source_for
 from tunnelkeeper.sshconfig.lookup_request import Answer, Query, Request, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g import SshQuery, obstacle_to_ssh
+from tunnelkeeper.sshconfig.trusted_query import TrustedQuery
 
 __all__ = [
     "Answer",
@@ -30,6 +32,7 @@ __all__ = [
     "Request",
     "SshConfigError",
     "SshQuery",
+    "TrustedQuery",
     "find_ignored",
     "gather_facts",
     "obstacle_to_ssh",

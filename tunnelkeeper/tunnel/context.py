@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.net.start_limiter import StartLimiter
-from tunnelkeeper.sshconfig import HostLookup, Query, SshQuery, gather_facts, obstacle_to_ssh
+from tunnelkeeper.sshconfig import (
+    HostLookup,
+    Query,
+    SshQuery,
+    TrustedQuery,
+    gather_facts,
+    obstacle_to_ssh,
+)
 from tunnelkeeper.tunnel.hook_runner import HOOK_PATIENCE, MAX_STARTING_HOOKS
 
 if TYPE_CHECKING:
@@ -75,4 +82,4 @@ def lookup_for(configuration: Configuration) -> HostLookup:
         from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery
 
         query = FallbackQuery(facts)
-    return HostLookup(configuration, query, facts, time.monotonic)
+    return HostLookup(configuration, TrustedQuery(query, facts), facts, time.monotonic)
