@@ -263,6 +263,20 @@ def test_a_file_without_read_permission_is_reported(unreadable: Path) -> None:
     assert only_problem(unreadable).message.startswith("permission denied; ")
 
 
+def test_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "tunnels.toml"
+    file.write_text("[tunnels.t]\nhost = 'h'\nproxy_command = 'id'\n")
+    file.chmod(0o664)
+
+    assert only_problem(file).message == (
+        f"can be written by its group (mode 0664); run `chmod go-w {file}`"
+    )
+
+    file.chmod(0o644)
+    tmp_path.chmod(0o757)
+    assert only_problem(file).message.startswith(f"{tmp_path} can be written by others")
+
+
 def check_parse_or_problems(text: str) -> None:
     """Parse the text. On error, check that each problem is one printable line and in file order."""
     try:

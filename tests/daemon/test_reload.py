@@ -47,6 +47,18 @@ async def test_an_unchanged_file_changes_nothing(tmp_path: Path) -> None:
         assert "reloaded: nothing changed" in harness.log.getvalue()
 
 
+async def test_a_file_that_others_can_write_is_not_read_again(tmp_path: Path) -> None:
+    async with supervisor_harness(tmp_path, DB) as harness:
+        harness.write(DB + WEB)
+        harness.file.chmod(0o666)
+
+        with pytest.raises(ConfigRejectedError) as rejected:
+            await harness.supervisor.reload()
+
+        assert "can be written by others (mode 0666)" in rejected.value.problems[0]
+        assert harness.states() == {"db": "stopped"}
+
+
 async def test_a_new_tunnel_is_not_started_if_only_some_were_requested(
     tmp_path: Path,
 ) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.requirements import require_root
-from tunnelkeeper.net.file_trust import find_distrust, judge_status
+from tunnelkeeper.net.file_trust import find_distrust, find_strict_distrust, judge_status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,3 +114,63 @@ def test_a_missing_file_is_judged_by_its_folders(file: Path) -> None:
 
     assert found is not None
     assert found.path == str(file.parent)
+
+
+# -- strictly, for config files and keys -----------------------------------------------------------
+
+
+def described(path: Path) -> list[str]:
+    return [found.describe(str(path)) for found in find_strict_distrust(path)]
+
+
+def test_a_private_file_in_private_folders_is_strictly_trusted(file: Path) -> None:
+    assert described(file) == []
+
+
+def test_no_group_may_write_a_file_but_a_private_one_may_write_a_folder(file: Path) -> None:
+    file.chmod(0o664)
+
+    [reason] = described(file)
+    assert reason.startswith("can be written by ")
+    assert reason.endswith(f"(mode 0664); run `chmod go-w {file}`")
+
+
+def test_a_file_and_all_its_folders_are_reported_together(file: Path, tmp_path: Path) -> None:
+    file.chmod(0o666)
+    file.parent.chmod(0o777)
+    tmp_path.chmod(0o757)
+
+    assert described(file) == [
+        f"{tmp_path} can be written by others (mode 0757); run `chmod go-w {tmp_path}`",
+        f"{file.parent} can be written by others (mode 0777); run `chmod go-w {file.parent}`",
+        f"can be written by others (mode 0666); run `chmod go-w {file}`",
+    ]
+
+
+def test_the_command_for_a_wrong_owner_quotes_the_path(tmp_path: Path) -> None:
+    require_root()
+    file = tmp_path / "a file\n"
+    file.touch()
+    os.chown(file, STRANGER, STRANGER)
+
+    [reason] = described(file)
+    assert reason == f"belongs to nobody (uid 65534); run `chown -h root '{tmp_path}/a file\\n'`"
+
+
+def test_folders_above_the_home_folder_do_not_count(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o777)
+    assert described(file)
+
+    us = pwd.getpwuid(os.geteuid())
+    home = pwd.struct_passwd((*us[:5], str(file.parent), us[6]))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: home)
+    assert described(file) == []
+
+    file.parent.chmod(0o777)  # the home folder itself
+    assert described(file)
+
+
+def test_devices_are_not_judged() -> None:
+    assert find_strict_distrust("/dev/null") == []

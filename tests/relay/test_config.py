@@ -26,6 +26,7 @@ unix_socket_dir = "/run/relay/"
 permit_listen = ["8080", "localhost:*", "box-*:22", "/run/relay/*"]
 permit_open = ["db:5432", "*:443", "[2001:db8::1]:*"]
 names = false
+strict_modes = false
 
 [limits]
 max_startups = "5:50:20"
@@ -49,6 +50,7 @@ unix_socket_dir = ""
 permit_listen = ["*:*"]
 permit_open = ["*:*"]
 names = true
+strict_modes = true
 
 [limits]
 max_startups = "10:30:100"
@@ -113,6 +115,7 @@ def test_every_key_fills_its_field() -> None:
             HostPermit("2001:db8::1", None),
         ),
         names=False,
+        strict_modes=False,
         limits=RelayLimits(
             max_startups=MaxStartups(5, 50, 20),
             login_grace=60.0,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tunnelkeeper.config.errors import ConfigError, KeyPath, Problem, ValueProblem, format_key_path
 from tunnelkeeper.config.line_numbers import line_numbers
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.file_trust import find_strict_distrust
 from tunnelkeeper.net.regular_file import read_regular_file
 
 if TYPE_CHECKING:
@@ -65,12 +66,15 @@ def parse_document(text: str, path: str) -> Document:
 
 
 def read_text(path: str, named_by: str) -> str:
-    """Return the text of a file, without a byte order mark.
+    """Return the text of a file, without a byte order mark, if no other user could write it.
+
+    A config file names programs to run, or who may log in; ssh refuses such a file as well.
 
     named_by: the option that names another file, for messages. Raises ConfigError.
     """
     try:
-        return read_regular_file(path).decode("utf-8-sig")
+        reasons = find_strict_distrust(path)
+        text = read_regular_file(path).decode("utf-8-sig")
     except FileNotFoundError:
         problem = f"no such file; create it, or name another file with {named_by}"
     except IsADirectoryError:
@@ -83,6 +87,10 @@ def read_text(path: str, named_by: str) -> str:
         problem = f"{error.strerror}; name another file with {named_by}"
     except ValueError as error:  # a NUL in the path
         problem = f"not a path: {error}"
+    else:
+        if not reasons:
+            return text
+        raise ConfigError(Problem(path, None, "", reason.describe(path)) for reason in reasons)
     raise ConfigError([Problem(path, None, "", problem)])
 
 

@@ -10,27 +10,39 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shlex
 import stat
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.path_walk import Component, walk
 
 ROOT = 0
+_PATH_LIMIT = 4096
 _UID_MAP = Path("/proc/self/uid_map")
 _OVERFLOW_UID = Path("/proc/sys/kernel/overflowuid")
 
 
 @dataclass(frozen=True, slots=True)
 class Distrust:
-    """Why a file cannot be trusted. path: the file, folder or link at fault."""
+    """Why a file cannot be trusted. path: the file, folder or link at fault.
+
+    is_owner: whether the reason is an owner, and not a mode.
+    """
 
     path: str
     reason: str
+    is_owner: bool = False
 
     def __str__(self) -> str:
         return f"{self.path} {self.reason}"
+
+    def describe(self, path: str) -> str:
+        """Return the reason for a message about `path`, with the command that mends it."""
+        where = "" if path == self.path else f"{printable(self.path, _PATH_LIMIT)} "
+        return f"{where}{self.reason}; run `{remedy(self)}`"
 
 
 def find_distrust(
@@ -53,6 +65,35 @@ def find_distrust(
             if reason is not None:
                 return Distrust(each.path, reason)
     return None
+
+
+def find_strict_distrust(path: str | os.PathLike[str]) -> list[Distrust]:
+    """Return all reasons to refuse a config or key file, as StrictModes of sshd and ssh would.
+
+    As for ssh's own config ("Bad owner or permissions"), no group may write the file itself.
+    Folders above the home folder of this process's user do not count (safe_path() in OpenSSH's
+    misc.c). What is not a regular file is not judged: reading it fails, or gives nothing.
+
+    Raises:
+        OSError: A folder is missing or may not be entered.
+        ValueError: The path contains a null byte.
+    """
+    user = os.geteuid()
+    with walk(path) as found:
+        components = found.components
+    home = _home(user)
+    if components and home is not None and components[-1].path.startswith(f"{home}/"):
+        above = set(map(str, Path(home).parents))
+        components = [each for each in components if each.path not in above]
+    return [judged for each in components if (judged := _judge_strictly(each, user)) is not None]
+
+
+def remedy(distrust: Distrust) -> str:
+    """Return the command that mends what is wrong."""
+    path = shlex.quote(printable(distrust.path, _PATH_LIMIT))
+    if not distrust.is_owner:
+        return f"chmod go-w {path}"
+    return f"chown -h {shlex.quote(_user_name(os.geteuid()))} {path}"
 
 
 def judge_status(status: os.stat_result, uid: int | None = None) -> str | None:
@@ -97,6 +138,36 @@ def _judge(component: Component, user: int, *, owner_only: bool) -> str | None:
     if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:
         status = os.stat_result((status.st_mode & ~0o022, *status[1:]))
     return judge_status(status, user)
+
+
+def _judge_strictly(component: Component, user: int) -> Distrust | None:
+    mode = component.status.st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or component.is_link):
+        return None
+    reason = _judge(component, user, owner_only=False)
+    if reason is None and stat.S_ISREG(mode) and mode & stat.S_IWGRP:
+        reason = f"can be written by its group (mode {stat.S_IMODE(mode):04o})"
+    if reason is None:
+        return None
+    return Distrust(
+        component.path, reason, is_owner=not is_owner_trusted(component.status.st_uid, user)
+    )
+
+
+def _home(uid: int) -> str | None:
+    """Return the real path of a user's home folder, unless it is `/`."""
+    try:
+        home = os.path.realpath(pwd.getpwuid(uid).pw_dir)
+    except (KeyError, ValueError):
+        return None
+    return home if home != "/" else None
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _is_private_group(gid: int, uid: int) -> bool:

@@ -17,6 +17,7 @@ from tunnelkeeper.net.start_limiter import StartLimiter
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.relay import authorized_keys
 from tunnelkeeper.relay.authorized_keys import AuthorizedKey
+from tunnelkeeper.relay.strict_modes import UntrustedFileError, ensure_trusted
 from tunnelkeeper.ssh.auth.file_cache import FileCache
 
 if TYPE_CHECKING:
@@ -44,10 +45,14 @@ class UnreadableKeysError(Exception):
 
 
 class AuthorizedKeysStore:
-    """The keys of all users. pattern: an absolute path with sshd_config(5)'s %u and %%."""
+    """The keys of all users. pattern: an absolute path with sshd_config(5)'s %u and %%.
 
-    def __init__(self, pattern: str) -> None:
+    strict_modes: whether a file that other users could write authorizes no key.
+    """
+
+    def __init__(self, pattern: str, *, strict_modes: bool = True) -> None:
         self.pattern = pattern
+        self._strict_modes = strict_modes
         self._files = FileCache(_load)
         self._executor = SerialExecutor()
         self._starts = StartLimiter(READS_AT_ONCE, READ_PATIENCE)
@@ -97,13 +102,18 @@ class AuthorizedKeysStore:
 
     def _read_keys(self, path: Path) -> Keys:
         try:
-            return self._files.get(str(path))
+            keys = self._files.get(str(path))
+            if self._strict_modes:
+                ensure_trusted(path)
         except FileNotFoundError as error:
             if _USER_TOKEN not in self.pattern:
                 log.error("cannot read authorized keys: %s", printable(str(error), 1000))  # noqa: TRY400
             return ()
+        except UntrustedFileError as error:
+            raise UnreadableKeysError(str(error)) from None
         except (OSError, ValueError) as error:
             raise UnreadableKeysError(printable(str(error), 1000)) from None
+        return keys
 
 
 def _load(path: str, _status: os.stat_result) -> Keys:
@@ -121,7 +131,7 @@ def _load(path: str, _status: os.stat_result) -> Keys:
 
 def find_problems(pattern: str) -> list[Problem]:
     """Return the warnings of `relay check`: skipped lines and missing files."""
-    paths = _files(pattern)
+    paths = existing_files(pattern)
     if not paths:
         return [Problem(pattern, None, "", "no such file; no user can log in")]
     problems: list[Problem] = []
@@ -142,7 +152,7 @@ def _skipped_line(path: str, warning: str) -> Problem:
     return Problem(path, int(number), "", reason)
 
 
-def _files(pattern: str) -> list[Path]:
+def existing_files(pattern: str) -> list[Path]:
     """Return the existing files that match a pattern."""
     before, token, after = pattern.partition(_USER_TOKEN)
     if not token:

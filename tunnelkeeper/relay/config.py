@@ -76,6 +76,7 @@ class RelayConfiguration:
     permit_listen: tuple[Permit, ...] = (ANYTHING,)
     permit_open: tuple[Permit, ...] = (ANYTHING,)
     names: bool = True
+    strict_modes: bool = True
     limits: RelayLimits = field(default_factory=RelayLimits)
 
 
@@ -257,6 +258,7 @@ _KEYS: Keys = {
     "permit_listen": _permits(permits.parse_listen),
     "permit_open": _permits(_parse_open),
     "names": flag,
+    "strict_modes": flag,
     "limits": table_of(_LIMIT_KEYS),
 }
 

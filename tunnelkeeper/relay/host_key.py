@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import asyncssh
 
 from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
+from tunnelkeeper.relay.strict_modes import UntrustedFileError, ensure_trusted, private_key_problem
 
 NEW_KEY = "ssh-ed25519"
 
@@ -19,18 +19,23 @@ class HostKeyError(Exception):
     """Raised for an unusable host key; the text names the file and what to do."""
 
 
-def load(path: Path) -> asyncssh.SSHKey:
+def load(path: Path, *, strict_modes: bool = True) -> asyncssh.SSHKey:
     """Read a host key; generate it with mode 0600 if the file does not exist.
 
-    Raises HostKeyError.
+    strict_modes: whether to refuse one that other users could replace. Raises HostKeyError.
     """
     try:
+        if strict_modes:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            ensure_trusted(path)
         if not path.exists():
             with suppress(FileExistsError):  # another process created it first, and its key counts
                 make_key(path)
         return read(path)
     except OSError as error:
         raise HostKeyError(f"{path}: {error.strerror or error}") from error
+    except UntrustedFileError as error:
+        raise HostKeyError(str(error)) from error
 
 
 def read(path: Path) -> asyncssh.SSHKey:
@@ -38,9 +43,8 @@ def read(path: Path) -> asyncssh.SSHKey:
 
     Raises HostKeyError, OSError.
     """
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise HostKeyError(f"{path}: others can read it (mode {mode:04o}); run `chmod 600 {path}`")
+    if problem := private_key_problem(path.stat()):
+        raise HostKeyError(f"{path}: {problem}; run `chmod 600 {path}`")
     try:
         return asyncssh.import_private_key(read_regular_file(path, KEY_SIZE_LIMIT))
     except asyncssh.KeyEncryptionError as error:

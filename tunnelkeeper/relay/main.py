@@ -38,6 +38,7 @@ from tunnelkeeper.relay import (
     host_key,
     revoked_keys,
     socket_activation,
+    strict_modes,
 )
 from tunnelkeeper.relay.host_key import HostKeyError
 from tunnelkeeper.relay.server import RelayServer
@@ -70,7 +71,10 @@ def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
     fd_limits.raise_limit()  # each channel is a socket, all in one process
     try:
         configuration = source.read()
-        host_keys = [host_key.load(Path(path)) for path in configuration.host_keys]
+        host_keys = [
+            host_key.load(Path(path), strict_modes=configuration.strict_modes)
+            for path in configuration.host_keys
+        ]
     except ConfigError as error:
         for problem in error.problems:
             _print_error(str(problem))
@@ -106,7 +110,14 @@ def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
         configuration = source.read()
     except ConfigError as error:
         return list(error.problems), []
-    problems, warnings = [], []
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    if configuration.strict_modes:
+        authorized_keys = authorized_keys_store.existing_files(configuration.authorized_keys)
+        for checked in (*map(Path, configuration.host_keys), *authorized_keys):
+            refused, doubtful = strict_modes.findings(checked)
+            problems += refused
+            warnings += doubtful
     for path in configuration.host_keys:
         try:
             host_key.read(Path(path))

@@ -70,9 +70,7 @@ class RelayServer:
     ) -> None:
         self._host_keys = host_keys
         self._context = RelayContext(
-            configuration,
-            AuthorizedKeysStore(configuration.authorized_keys),
-            clock=clock or SystemClock(),
+            configuration, _authorized_keys(configuration), clock=clock or SystemClock()
         )
         self._admission = AdmissionControl(self._context)
         self._options = _options(configuration, host_keys)
@@ -137,7 +135,7 @@ class RelayServer:
         old = self._context.configuration
         changes = ["authorized keys are read again", *describe_changes(old, new)]
         self._context.configuration = replace(new, listen=old.listen, host_keys=old.host_keys)
-        self._context.authorized_keys = AuthorizedKeysStore(new.authorized_keys)
+        self._context.authorized_keys = _authorized_keys(new)
         self._options = _options(new, self._host_keys)
         log.info("reloaded: %s", "; ".join(changes))
         return changes
@@ -169,6 +167,12 @@ class RelayServer:
         session.transport.windows = self._context.windows
         self._admission.add(session)
         return session.transport
+
+
+def _authorized_keys(configuration: RelayConfiguration) -> AuthorizedKeysStore:
+    return AuthorizedKeysStore(
+        configuration.authorized_keys, strict_modes=configuration.strict_modes
+    )
 
 
 def describe_changes(old: RelayConfiguration, new: RelayConfiguration) -> list[str]:

@@ -1,0 +1,70 @@
+"""StrictModes of sshd_config(5): files of a relay that other users could write are not used.
+
+relay.toml is always checked, when it is read (`config.toml_document`). `strict_modes = false` is
+for host keys and authorized keys on file systems without owners and modes. A host key that others
+can read is always refused, as sshd does.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.config import Problem
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.file_trust import ROOT, find_strict_distrust
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunnelkeeper.net.file_trust import Distrust
+
+_GROUP = stat.S_IRWXG
+_OTHERS = stat.S_IRWXO
+
+
+class UntrustedFileError(Exception):
+    """Raised for a file that other users could write; the text gives the reasons and commands."""
+
+
+def ensure_trusted(path: Path) -> None:
+    """Check who can write a file, and each folder that leads to it.
+
+    Raises UntrustedFileError, OSError.
+    """
+    if reasons := find_strict_distrust(path):
+        described = "; ".join(reason.describe(str(path)) for reason in reasons)
+        raise UntrustedFileError(f"{printable(str(path), 4096)}: {described}")
+
+
+def findings(path: Path) -> tuple[list[Problem], list[Problem]]:
+    """Return the problems and the warnings of `relay check` about who can write a file.
+
+    Root can check a relay that another user runs, whose files then belong to that user. So for root
+    a wrong owner is a warning.
+    """
+    try:
+        reasons = find_strict_distrust(path)
+    except OSError:
+        return [], []  # reported when the file is read
+    is_root = os.geteuid() == ROOT
+    warnings = [_problem(path, reason) for reason in reasons if is_root and reason.is_owner]
+    problems = [_problem(path, reason) for reason in reasons if not (is_root and reason.is_owner)]
+    return problems, warnings
+
+
+def private_key_problem(status: os.stat_result) -> str | None:
+    """Return why the modes of a private key are refused, or None. By sshkey_perm_ok() of OpenSSH.
+
+    A key of root that is readable for a group is how another user gets to read it.
+    """
+    mode = stat.S_IMODE(status.st_mode)
+    is_for_group = status.st_uid == ROOT != os.geteuid()
+    if not mode & (_OTHERS if is_for_group else _GROUP | _OTHERS):
+        return None
+    return f"others can read it (mode {mode:04o})"
+
+
+def _problem(path: Path, reason: Distrust) -> Problem:
+    return Problem(str(path), None, "", reason.describe(str(path)))
