@@ -166,7 +166,7 @@ SCENARIOS: dict[str, Scenario] = {
     "a level in hexadecimal": command("box", "exit 0", GATETIME="0", LOGLEVEL="0x6"),
     "a poll time of ten seconds": command("box", "exit 0", GATETIME="0", POLL="0xa"),
     "a negative poll time": command("box", "exit 0", GATETIME="0", POLL="-5"),
-    "a lifetime below the poll time": command("box", "exit 0", GATETIME="0", MAXLIFETIME="0x2"),
+    "a lifetime below the poll time": command("box", "exit 0", GATETIME="0", MAXLIFETIME="0x20"),
     "a negative lifetime": command("box", "exit 0", GATETIME="0", MAXLIFETIME="-1"),
     "a gate time that is too large": command("box", "exit 3", GATETIME="9" * 30),
     "a limit of three starts": to_closed_port(MAXSTART="03"),

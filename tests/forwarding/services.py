@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-EXCHANGE_TIMEOUT = 30.0
+EXCHANGE_TIMEOUT = 120.0
 """Seconds for a whole exchange of data."""
 
 CHUNK = 256 * 1024
