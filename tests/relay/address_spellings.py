@@ -16,6 +16,7 @@ def of_ipv4(address: IPv4Address) -> list[str]:
         f"0:0:0:0:0:ffff:{high:04x}:{low:04x}",
         f"::ffff:{address}%eth0",
         f"::{address}",  # IPv4-compatible
+        f"::ffff:0:{address}",  # IPv4-translated
         f"64:ff9b::{address}",  # NAT64
         f"64:ff9b:1::{address}",  # local NAT64, with any prefix length
         f"64:ff9b:1:{high:x}:{low >> 8:x}:{(low & 0xFF) << 8:x}::",

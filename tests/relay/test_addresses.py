@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.relay import address_spellings
-from tunnelkeeper.relay.addresses import closed_reason, parse
+from tunnelkeeper.relay.addresses import closed_reason, is_private, parse
 
 CLOSED_IPV4 = [
     "127.0.0.0/8",
@@ -19,9 +19,23 @@ CLOSED_IPV4 = [
     "168.63.129.16/32",
     "192.0.0.192/32",
 ]
-CLOSED_IPV6 = ["::/127", "fe80::/10", "ff00::/8", "fd00:ec2::254/128", "fd20:ce::254/128"]
+CLOSED_IPV6 = [
+    "::/127",
+    "fe80::/10",
+    "ff00::/8",
+    "fd00:ec2::/32",
+    "fd20:ce::254/128",
+    "fd00:c1::a9fe:a9fe/128",
+    "fd00:42::42/128",
+    "fd00:a9fe:a9fe::1/128",
+    "fd00:100::100:200/128",
+]
+PRIVATE_IPV4 = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/11", "240.0.0.0/5"]
+PRIVATE_IPV6 = ["fc00::/8", "fdff::/16", "fec0::/10"]
 
 closed_ipv4 = st.sampled_from(CLOSED_IPV4).flatmap(lambda net: st.ip_addresses(network=net))
+private_ipv4 = st.sampled_from(PRIVATE_IPV4).flatmap(lambda net: st.ip_addresses(network=net))
+private_ipv6 = st.sampled_from(PRIVATE_IPV6).flatmap(lambda net: st.ip_addresses(network=net))
 closed_ipv6 = st.sampled_from(CLOSED_IPV6).flatmap(lambda net: st.ip_addresses(network=net))
 
 
@@ -36,7 +50,13 @@ closed_ipv6 = st.sampled_from(CLOSED_IPV6).flatmap(lambda net: st.ip_addresses(n
         ("::", "no address of any host"),
         ("169.254.169.254", "a cloud's metadata service"),
         ("fd00:ec2::254", "a cloud's metadata service"),
+        ("fd00:ec2::23", "a cloud's metadata service"),
+        ("fd00:c1::a9fe:a9fe", "a cloud's metadata service"),
+        ("fd00:42::42", "a cloud's metadata service"),
+        ("fe80::a9fe:a9fe", "a cloud's metadata service"),
+        ("168.63.129.16", "a cloud's metadata service"),
         ("64:ff9b::a9fe:a9fe", "a cloud's metadata service"),
+        ("::ffff:0:a9fe:a9fe", "a cloud's metadata service"),
         ("169.254.1.1", "a link-local address"),
         ("fe80::1%eth0", "a link-local address"),
         ("224.0.0.1", "a multicast address"),
@@ -57,15 +77,17 @@ def test_a_closed_address_is_reported_with_its_kind(text: str, reason: str) -> N
     "text",
     [
         "192.0.2.1",
-        "10.0.0.1",  # a relay exists to reach such networks
-        "192.168.1.1",
-        "172.16.0.1",
-        "100.64.0.1",
+        "9.255.255.255",
+        "11.0.0.0",
+        "172.15.255.255",
+        "172.32.0.0",
+        "192.167.255.255",
+        "100.63.255.255",
+        "100.128.0.0",
         "169.253.255.255",
         "169.255.0.0",
         "223.255.255.255",
         "2001:db8::1",
-        "fd00::1",
         "fe00::1",
         "64:ff9b::808:808",
         "2002:808:808::1",
@@ -74,6 +96,19 @@ def test_a_closed_address_is_reported_with_its_kind(text: str, reason: str) -> N
 )
 def test_other_addresses_are_open(text: str) -> None:
     assert closed_reason(parse(text)) is None
+    assert not is_private(parse(text))
+
+
+@given(private_ipv4)
+def test_a_private_ipv4_address_is_private_in_every_spelling(address: IPv4Address) -> None:
+    for spelling in address_spellings.of_ipv4(address):
+        assert is_private(parse(spelling)), spelling
+
+
+@given(private_ipv6)
+def test_a_private_ipv6_address_is_private_in_every_spelling(address: IPv6Address) -> None:
+    for spelling in address_spellings.of_ipv6(address):
+        assert is_private(parse(spelling)), spelling
 
 
 @given(closed_ipv4)

@@ -231,6 +231,7 @@ def test_all_problems_of_a_file_are_named_together() -> None:
         ("permit_open = [80]", 'expected "host:port" in quotes, got 80'),
         ('permit_open = ["any", "db:1"]', "'any' stands alone"),
         ('permit_open = "80"', "expected host:port"),
+        ('permit_open = ["10.0.0.1/8:*"]', "has host bits set"),
         ('permit_listen = "/run/../x"', "expected a normalised path without '..'"),
         ("names = 1", "expected true or false"),
         ("limits = 1", "expected a table of max_startups"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -84,6 +85,18 @@ async def test_a_name_that_resolves_to_the_relay_is_refused() -> None:
 async def test_a_host_without_addresses_is_refused() -> None:
     with pytest.raises(ConnectError, match=r"host\.example\.com has no address"):
         await open_host(80)
+
+
+async def test_a_host_is_refused_while_the_kernel_cannot_say_which_addresses_are_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: str) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(open_target, "is_local", fail)
+    with pytest.raises(ConnectError, match="the relay's own: Too many open files") as refused:
+        await open_host(80, "192.0.2.1")
+    assert refused.value.reason is Reason.RESOURCE_SHORTAGE
 
 
 async def test_a_refused_connection_has_the_message_of_the_system() -> None:

@@ -1,5 +1,7 @@
 """permitopen, permitlisten, PermitOpen and PermitListen: syntax and decisions."""
 
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from tunnelkeeper.relay.permits import (
     ANYTHING,
     HostPermit,
+    NetworkPermit,
     PathPermit,
     Permit,
     PermitError,
@@ -14,6 +17,7 @@ from tunnelkeeper.relay.permits import (
     allow_open,
     allow_path,
     parse_listen,
+    parse_network,
     parse_open,
 )
 
@@ -223,3 +227,43 @@ def test_an_additional_permit_never_restricts(
 ) -> None:
     for allow in (allow_open, allow_listen):
         assert allow([*granted, further], host, port) >= allow(granted, host, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "network", "port"),
+    [
+        ("10.0.0.0/8:22", "10.0.0.0/8", 22),
+        ("192.168.1.0/24:*", "192.168.1.0/24", None),
+        ("[fd00::/8]:443", "fd00::/8", 443),
+    ],
+)
+def test_a_network_is_read_and_written(text: str, network: str, port: int | None) -> None:
+    permit = parse_network(text)
+
+    assert permit == NetworkPermit(ip_network(network), port)
+    assert str(permit) == text
+
+
+@pytest.mark.parametrize("text", ["*:*", "db:22", "[::1]:22", "/run/relay/a:b", "10.0.0.1:22", ""])
+def test_a_permit_without_a_network_is_left_to_the_other_parsers(text: str) -> None:
+    assert parse_network(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.0.0.1/8:22",
+        "10.0.0.0/33:22",
+        "10.0.0.0/8:0",
+        "10.0.0.0/8:",
+        "10.0.0.0/255.0.0.0:22",
+        "fd00::/8:22",
+        "[10.0.0.0/8]:22",
+        "[fd00::/8:22",
+        "fd00::/8]:22",
+        "a/b:22",
+    ],
+)
+def test_a_malformed_network_is_refused(text: str) -> None:
+    with pytest.raises(PermitError, match="expected"):
+        parse_network(text)

@@ -179,8 +179,8 @@ def test_a_refusal_to_open_says_why(
     [
         ("db.example.com", ["192.0.2.1", "2001:db8::1"]),
         ("db.example.com.", ["192.0.2.1"]),
-        ("intranet", ["10.0.0.1"]),
-        ("10.0.0.1", ["10.0.0.1"]),
+        ("intranet", ["192.0.2.1"]),
+        ("192.0.2.1", ["192.0.2.1"]),
         ("2001:db8::1", ["2001:db8::1"]),
         ("home", []),
     ],
@@ -236,6 +236,8 @@ def test_a_permitopen_of_a_key_does_not_open_closed_addresses() -> None:
         ([("0.0.0.0", 2222)], "203.0.113.5", True),
         ([("203.0.113.5", 2222)], "203.0.113.5", True),
         ([("127.0.0.1", 2222)], "203.0.113.5", False),
+        ([("0.0.0.0", 2222)], "10.0.0.5", True),
+        ([("0.0.0.0", 2222)], "10.0.0.6", False),
         # These reach a listener that no client of this relay has bound.
         ([("0.0.0.0", 2222)], "169.254.169.254", False),
         ([("::", 2222)], "fe80::1", False),
@@ -247,7 +249,7 @@ def test_a_port_bound_by_a_client_is_open(
     bindings: list[Bound], address: str, expected: bool
 ) -> None:
     refusal = check_open(
-        "box", 2222, [address], [ANYTHING], UNRESTRICTED, bindings, ["203.0.113.5"]
+        "box", 2222, [address], [ANYTHING], UNRESTRICTED, bindings, ["203.0.113.5", "10.0.0.5"]
     )
 
     assert (refusal is None) is expected

@@ -29,7 +29,7 @@ _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, destination's and source'
 _NEXT_HOP = struct.Struct("=HBBI")  # rtnexthop: length, flags, hops, link
 _NUMBER, _SHORT = struct.Struct("=I"), struct.Struct("=H")
 
-_REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_REQUEST, _REQUEST_DUMP = 0x1, 0x301  # NLM_F_REQUEST, and with NLM_F_DUMP
 _NESTED = 0xC000  # NLA_F_NESTED | NLA_F_NET_BYTEORDER, in an attribute's type
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 2, 4, 5, 6, 7
@@ -38,6 +38,7 @@ _TEMPORARY, _DUPLICATE, _TENTATIVE = 0x01, 0x08, 0x40  # 0x01 is IFA_F_SECONDARY
 _CLONED, _BY_KERNEL = 0x200, 2
 _TYPES = {1: "", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole"}
 _TYPES |= {7: "unreachable", 8: "prohibit", 9: "throw", 10: "nat", 11: "xresolve"}
+_OWN_TYPES = frozenset({2, 4})  # an anycast address of the machine is its own, too
 _LINK_SCOPE = 253  # RT_SCOPE_LINK; higher scopes are narrower
 MAIN_TABLE = 254
 _LENGTHS: dict[int, int] = {socket.AF_INET: 4, socket.AF_INET6: 16}
@@ -76,6 +77,20 @@ def dump_request(kind: int, sequence: int) -> bytes:
     """Return the request for all addresses, routes or rules of every family."""
     body = _NUMBER.pack(0)  # rtgenmsg, padded: AF_UNSPEC
     return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, sequence, 0) + body
+
+
+def route_request(address: str, sequence: int) -> bytes:
+    """Return the request for the route that a packet of this machine to an address would take."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    packed = socket.inet_pton(family, address)
+    body = _ROUTE.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0)
+    body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(packed), _RTA_DST) + packed
+    return _HEADER.pack(_HEADER.size + len(body), GET_ROUTE, _REQUEST, sequence, 0) + body
+
+
+def is_local_route(body: bytes) -> bool:
+    """Return whether the packets of a route message's route stay on this machine."""
+    return len(body) >= _ROUTE.size and _ROUTE.unpack_from(body)[7] in _OWN_TYPES
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:

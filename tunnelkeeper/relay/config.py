@@ -219,8 +219,11 @@ def _permits(parse_one: Callable[[str], Permit]) -> Reader[tuple[Permit, ...]]:
 
 
 def _parse_open(written: str) -> Permit:
-    """Read a permit as sshd does, but refuse host patterns, which would silently match nothing."""
-    permit = permits.parse_open(written)
+    """Read a permit as sshd does, or a network.
+
+    It refuses host patterns, which would silently match nothing.
+    """
+    permit = permits.parse_network(written) or permits.parse_open(written)
     if isinstance(permit, HostPermit) and permit.host != ANY_HOST and _WILD & set(permit.host):
         raise PermitError(f"expected a host to open or '*', not a pattern: got '{written}'")
     return permit

@@ -16,7 +16,9 @@ from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.connect_target import connect_endpoint
 from tunnelkeeper.forwarding.pump import SocketEndpoint
-from tunnelkeeper.relay import policy
+from tunnelkeeper.net.error_text import os_error_text
+from tunnelkeeper.net.local_addresses import is_local
+from tunnelkeeper.relay import addresses, policy
 
 if TYPE_CHECKING:
     from tunnelkeeper.relay.config import RelayConfiguration
@@ -47,9 +49,9 @@ async def open_tcp(
     permits = configuration.permit_open
     ensure_allowed(policy.check_open(host, port, (), permits, options))
     resolved = await resolver.addresses_of(host)
-    bound, interfaces = registry.bound(port), interface_addresses()
+    bound, own = registry.bound(port), own_addresses(resolved)
     refusals = {
-        address: policy.check_open(host, port, (address,), permits, options, bound, interfaces)
+        address: policy.check_open(host, port, (address,), permits, options, bound, own)
         for address in resolved
     }
     allowed = [address for address, refusal in refusals.items() if refusal is None]
@@ -87,6 +89,23 @@ def interface_addresses() -> list[str]:
         for resolved in interface
         if resolved.family in _INTERNET
     ]
+
+
+def own_addresses(resolved: list[str]) -> list[str]:
+    """Return the addresses of the interfaces, and those of `resolved` that are local as well.
+
+    Raises ConnectError.
+    """
+    try:
+        reached = {
+            str(reached)
+            for text in resolved
+            for reached in addresses.reached_addresses(addresses.parse(text))
+        }
+        return [*interface_addresses(), *filter(is_local, reached)]
+    except OSError as error:
+        message = f"cannot find out which addresses are the relay's own: {os_error_text(error)}"
+        raise ConnectError(Reason.RESOURCE_SHORTAGE, message) from error
 
 
 async def _connect_first(addresses: list[str], port: int) -> SocketEndpoint:

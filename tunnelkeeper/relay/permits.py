@@ -5,6 +5,9 @@ The grammar is theirs, with a Unix path as an alternative to host and port:
     open      host:port     [IPv6]:port     *:port     host:*     /path
     listen    port          host:port       [IPv6]:port           /path
 
+The relay's own permit_open may also name a network, `10.0.0.0/8:port` or `[fd00::/8]:port`, which
+sshd does not know.
+
 The decisions are those of OpenSSH's channels.c. To open, the host is compared literally, and only
 `*` alone means every host. To listen, the host is a pattern. A permit without a host allows every
 host (auth-options.c reads `8080` as `*:8080`), including the `localhost` that ssh(1) requests when
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
@@ -23,6 +27,8 @@ from tunnelkeeper.core.wildcards import ascii_lower, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tunnelkeeper.relay.addresses import IPAddress, IPNetwork
 
 ANY_HOST = "*"
 ANY_PORT = "*"
@@ -57,7 +63,19 @@ class PathPermit:
         return self.path
 
 
-Permit = HostPermit | PathPermit
+@dataclass(frozen=True, slots=True)
+class NetworkPermit:
+    """The addresses of a network, and a TCP port, None for every port."""
+
+    network: IPNetwork
+    port: int | None
+
+    def __str__(self) -> str:
+        network = f"[{self.network}]" if self.network.version == 6 else str(self.network)
+        return f"{network}:{ANY_PORT if self.port is None else self.port}"
+
+
+Permit = HostPermit | PathPermit | NetworkPermit
 
 ANYTHING = HostPermit(ANY_HOST, None)
 """No restriction: the only host permit that also allows every path."""
@@ -74,6 +92,23 @@ def parse_open(text: str) -> Permit:
     if not colon:
         raise PermitError(f"expected host:port, [IPv6]:port or a path, got {_quoted(text)}")
     return HostPermit(_host(host, text), _port(port, text))
+
+
+def parse_network(text: str) -> NetworkPermit | None:
+    """Parse the permit of a network; return None if the text names none.
+
+    Raises PermitError.
+    """
+    written, _, port = text.rpartition(":")
+    if text.startswith("/") or "/" not in written:
+        return None
+    try:
+        network = ip_network(written.removeprefix("[").removesuffix("]"))
+    except ValueError as error:
+        raise PermitError(f"expected a network such as 10.0.0.0/8:*: {error}") from None
+    if written != (f"[{network}]" if network.version == 6 else str(network)):
+        raise PermitError(f"expected a network such as 10.0.0.0/8:*, got {_quoted(text)}")
+    return NetworkPermit(network, _port(port, text))
 
 
 def parse_listen(text: str) -> Permit:
@@ -95,6 +130,22 @@ def allow_open(permits: Iterable[Permit], host: str, port: int) -> bool:
         permit.host in {ANY_HOST, host} and permit.port in {None, port}
         for permit in permits
         if isinstance(permit, HostPermit)
+    )
+
+
+def allow_network(permits: Iterable[Permit], address: IPAddress, port: int) -> bool:
+    """Return whether a permit names a network that an address is in."""
+    return any(
+        permit.port in {None, port} and address in permit.network
+        for permit in permits
+        if isinstance(permit, NetworkPermit)
+    )
+
+
+def names_network(permits: Iterable[Permit], port: int) -> bool:
+    """Return whether a permit names any network with this port, so that the address decides."""
+    return any(
+        isinstance(permit, NetworkPermit) and permit.port in {None, port} for permit in permits
     )
 
 

@@ -16,7 +16,16 @@ from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.bind_addresses import ANY_IPV4, ANY_IPV6
 from tunnelkeeper.relay import addresses
-from tunnelkeeper.relay.permits import HostPermit, Permit, allow_listen, allow_open, allow_path
+from tunnelkeeper.relay.permits import (
+    ANYTHING,
+    HostPermit,
+    Permit,
+    allow_listen,
+    allow_network,
+    allow_open,
+    allow_path,
+    names_network,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -83,32 +92,39 @@ def check_open(
     permits: Collection[Permit],
     options: KeyOptions,
     bound: Collection[Bound] = (),
-    interfaces: Collection[str] = (),
+    own: Collection[str] = (),
 ) -> Refusal | None:
     """Check a request to open a connection to a host, as the client wrote it.
 
-    resolved: the addresses to connect to. If empty (before the lookup, or for a name that a client
-    listens on), only host and port are checked. One closed address refuses the request; check each
-    address separately to use the others. permits: the relay's; a host or address in them, other
-    than `*`, also opens a closed address. bound: where listeners of clients are bound. interfaces:
-    the addresses of the relay's interfaces.
+    resolved: the addresses to connect to. If empty (before the lookup), only host and port are
+    checked. One closed address refuses the request; check each address separately to use the
+    others. permits: the relay's; a host or address in them, other than `*`, also opens a closed
+    address. bound: where listeners of clients are bound. own: the addresses that are the relay's.
     """
-    if not 1 <= port <= MAX_PORT:
-        return Refusal(f"{port} is not a port")
-    if not _is_host(host):
-        return Refusal(f"{_quoted(host)} is not a host name or address")
-    if not options.port_forwarding:
-        return Refusal("this key may not forward ports")
-    for granted in (permits, options.permit_open):
-        if granted is not None and not allow_open(granted, host, port):
-            return Refusal(f"opening {_quoted(host)} port {port} is not permitted")
+    is_allowed = allow_open(permits, host, port)
+    if refusal := _check_host(host, port, is_allowed or names_network(permits, port), options):
+        return refusal
     if _is_named(permits, host, port):
         return None
-    interface_addresses = frozenset(map(addresses.parse, interfaces))
+    own_addresses = frozenset(map(addresses.parse, own))
     for text in resolved:
-        if refusal := _check_address(text, port, permits, bound, interface_addresses):
+        try:
+            address = addresses.parse(text)
+        except ValueError:
+            return Refusal(f"{_quoted(text)} is not an address")
+        if not is_allowed and not allow_network(permits, address, port):
+            return _not_permitted(host, port)
+        refusal = _check_address(address, host, port, permits, options, bound, own_addresses)
+        if refusal:
             return refusal
     return None
+
+
+def check_open_name(
+    name: str, port: int, permits: Collection[Permit], options: KeyOptions
+) -> Refusal | None:
+    """Check a request to open a connection to a name that clients listen on."""
+    return _check_host(name, port, allow_open(permits, name, port), options)
 
 
 def check_listen_path(
@@ -136,24 +152,62 @@ def check_symlinks(path: str, folder: str) -> Refusal | None:
     return Refusal(f"{_quoted(path)} leads out of the folder of this relay's sockets")
 
 
+def _check_host(host: str, port: int, is_allowed: bool, options: KeyOptions) -> Refusal | None:
+    """Refuse what no address can make good. is_allowed: whether the relay's permits allow it."""
+    if not 1 <= port <= MAX_PORT:
+        return Refusal(f"{port} is not a port")
+    if not _is_host(host):
+        return Refusal(f"{_quoted(host)} is not a host name or address")
+    if not options.port_forwarding:
+        return Refusal("this key may not forward ports")
+    granted = options.permit_open
+    if not is_allowed or (granted is not None and not allow_open(granted, host, port)):
+        return _not_permitted(host, port)
+    return None
+
+
+def _not_permitted(host: str, port: int) -> Refusal:
+    return Refusal(f"opening {_quoted(host)} port {port} is not permitted")
+
+
 def _check_address(
-    text: str,
+    address: IPAddress,
+    host: str,
     port: int,
-    permits: Iterable[Permit],
+    permits: Collection[Permit],
+    options: KeyOptions,
     bound: Collection[Bound],
-    interfaces: Collection[IPAddress],
+    own: Collection[IPAddress],
 ) -> Refusal | None:
-    """Refuse a closed address unless a permit names it or a client listens on it."""
-    try:
-        address = addresses.parse(text)
-    except ValueError:
-        return Refusal(f"{_quoted(text)} is not an address")
-    reason = addresses.closed_reason(address, interfaces)
-    if reason is None or _is_named(permits, str(address), port):
+    """Refuse a closed address unless a permit names it or a client listens on it.
+
+    The permitopen of a key opens private networks only.
+    """
+    if (address.is_loopback or address in own) and _is_bound_by_client(address, port, bound):
         return None
-    if (address.is_loopback or address in interfaces) and _is_bound_by_client(address, port, bound):
+    if _is_named(permits, str(address), port):
         return None
-    return Refusal(f"{address} is {reason}, which is closed")
+    if reason := addresses.closed_reason(address, own):
+        return Refusal(f"{address} is {reason}, which is closed")
+    by_key = options.permit_open or ()
+    is_open = (
+        not addresses.is_private(address)
+        or allow_network(permits, address, port)
+        or any(_is_named(by_key, named, port) for named in (host, str(address)))
+    )
+    return None if is_open else _private_refusal(address, host, port, permits)
+
+
+def _private_refusal(
+    address: IPAddress, host: str, port: int, permits: Collection[Permit]
+) -> Refusal:
+    """Return a refusal with the line of relay.toml that opens the host."""
+    entry = f'"{HostPermit(_canonical(host), port)}"'
+    is_default = tuple(permits) == (ANYTHING,)
+    line = f'permit_open = ["{ANYTHING}", {entry}]' if is_default else f"{entry} in permit_open"
+    return Refusal(
+        f"{address} is in a private network, which is closed; {line} of relay.toml opens it"
+    )
 
 
 def _is_bound_by_client(address: IPAddress, port: int, bound: Collection[Bound]) -> bool:
