@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failure
@@ -27,11 +28,22 @@ log = logging.getLogger(__name__)
 
 
 class Acceptor:
-    """Accepts clients on one listening socket until it is closed."""
+    """Accepts clients on one listening socket until it is closed.
 
-    def __init__(self, sock: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:
+    check: called before each accept; it raises OSError with one of EXHAUSTION_ERRNOS to let clients
+    wait. By default they leave the reserve of descriptors free.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        factory: Callable[[], asyncio.Protocol],
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self.socket = sock
         self._factory = factory
+        self._check = check if check is not None else partial(reserve_fd, sock)
+        self._has_logged_pause = False
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         if sock.family != socket.AF_UNIX:
@@ -51,7 +63,7 @@ class Acceptor:
     def _accept(self) -> None:
         for _ in range(ACCEPT_BATCH):
             try:
-                reserve_fd(self.socket)
+                self._check()
                 client, peername = self.socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
@@ -60,6 +72,7 @@ class Acceptor:
                     raise
                 self._pause_accepting(error)
                 return
+            self._has_logged_pause = False
             client.setblocking(False)
             try:
                 StreamTransport(self._loop, client, self._factory(), peername)
@@ -69,7 +82,9 @@ class Acceptor:
                 log.exception("an internal fault; please report it: a client could not be served")
 
     def _pause_accepting(self, error: OSError) -> None:
-        log.warning("clients wait: %s", local_resources_failure(error.strerror or ""))
+        if not self._has_logged_pause:
+            self._has_logged_pause = True
+            log.warning("clients wait: %s", local_resources_failure(error.strerror or ""))
         self._loop.remove_reader(self.socket.fileno())
         self._pause = self._loop.call_later(ACCEPT_RETRY_DELAY, self._resume_accepting)
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RESERVE = 32
-"""Descriptors that clients of forwards leave free for status requests, logins and `ssh -G`. With a
-small limit it is a quarter of the limit."""
+RESERVE = 64
+"""Descriptors that clients of forwards leave free for status requests, logins and `ssh -G`, of
+which eight may run at the same time, with seven descriptors each."""
 
 RETRY_DELAY = 0.9
 """Seconds for which accept() is not called again after it ran out of descriptors. asyncio retries
@@ -77,10 +77,22 @@ def _ulimit_text(limit: int) -> str:
 def are_exhausted() -> bool:
     """Return whether no descriptor can be opened now."""
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
+        lowest_free_fd()
     except OSError:
         return True
     return False
+
+
+def reserve_of(wanted: int, limit: int) -> int:
+    """Return the size of a reserve: what is wanted, but at most a quarter of the limit."""
+    return min(wanted, limit // 4)
+
+
+def lowest_free_fd() -> int:
+    """Return the lowest free descriptor. Raises OSError if there is none."""
+    lowest_free = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.close(lowest_free)
+    return lowest_free
 
 
 def reserve_fd(open_socket: socket.socket) -> None:
@@ -91,7 +103,7 @@ def reserve_fd(open_socket: socket.socket) -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest_free = os.dup(open_socket.fileno())  # dup(2) returns the lowest free one
     os.close(lowest_free)
-    if lowest_free >= limit - min(RESERVE, limit // 4):
+    if lowest_free >= limit - reserve_of(RESERVE, limit):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 

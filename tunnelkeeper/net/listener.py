@@ -79,28 +79,35 @@ async def listen(
     address: Address,
     factory: Callable[[], asyncio.Protocol],
     rules: SocketFileRules = PRIVATE_SOCKET_FILE,
+    check: Callable[[], None] | None = None,
 ) -> Listener:
     """Listen on a local address, with all of its sockets or with none.
 
-    rules: for the file of a Unix socket.
+    rules: for the file of a Unix socket. check: of the Acceptor.
 
     Raises ListenError.
     """
     try:
         match address:
             case TcpAddress():
-                return Listener([Acceptor(sock, factory) for sock in await _bind_tcp(address)])
+                return Listener(
+                    [Acceptor(sock, factory, check) for sock in await _bind_tcp(address)]
+                )
             case UnixAddress(path=name):
                 path = _expand_user(name)
                 return Listener(
-                    [Acceptor(_bind_unix(path, rules), factory)], (path, _file_id(path))
+                    [Acceptor(_bind_unix(path, rules), factory, check)], (path, _file_id(path))
                 )
     except OSError as error:
         raise ListenError(_to_failure(address, error)) from error
 
 
-def adopt(sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protocol]) -> Listener:
-    """Listen on sockets that are already bound.
+def adopt(
+    sockets: Sequence[socket.socket],
+    factory: Callable[[], asyncio.Protocol],
+    check: Callable[[], None] | None = None,
+) -> Listener:
+    """Listen on sockets that are already bound. check: of the Acceptor.
 
     A service manager passes such sockets on (sd_listen_fds(3)) and keeps them open when we exit.
 
@@ -109,7 +116,7 @@ def adopt(sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protoc
     for bound in sockets:
         bound.setblocking(False)
         bound.listen(BACKLOG)
-    return Listener([Acceptor(bound, factory) for bound in sockets])
+    return Listener([Acceptor(bound, factory, check) for bound in sockets])
 
 
 async def _bind_tcp(address: TcpAddress) -> list[socket.socket]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.relay import addresses
+from tunnelkeeper.relay.budgets import login_limit
 from tunnelkeeper.relay.context import RefusalKind
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class AdmissionControl:
     def check(self, address: TcpAddress) -> bytes | None:
         """Return the refusal to send to a new connection, or None to admit it.
 
+        The descriptors that are kept for logins are a limit as well.
         At the limit, the oldest connection that has sent no version string is closed instead.
         Clients that only hold connections open therefore cannot keep others out.
         """
@@ -69,7 +71,8 @@ class AdmissionControl:
         if limits.penalties and self._context.penalties.is_refused(address.host, self._clock()):
             self._record_refusal(address, "too many recent failures from this address")
             return PENALTY_MESSAGE
-        if not limits.max_startups.refuses(self.waiting, self._chance()):
+        has_descriptors = self.waiting < login_limit(self._context.descriptors)
+        if has_descriptors and not limits.max_startups.refuses(self.waiting, self._chance()):
             return None
         silent = next((each for each in self._connections if not each.has_sent_banner), None)
         if silent is None:

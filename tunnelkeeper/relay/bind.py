@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.pump import SocketEndpoint
+from tunnelkeeper.forwarding.counted_socket import CountedSocket
 from tunnelkeeper.net.bind_addresses import bind_addresses
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.listener import Listener, ListenError, listen
@@ -21,7 +21,7 @@ PORT_ATTEMPTS = 20
 
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
-AcceptCallback = Callable[[SocketEndpoint], None]
+AcceptCallback = Callable[[CountedSocket], None]
 """Takes a connection that a listener has accepted."""
 
 
@@ -39,8 +39,14 @@ def choose_port(host: str) -> int:
     raise _refused(TcpAddress(host, 0), failure)
 
 
-async def bind(target: TcpAddress | UnixAddress, on_accept: AcceptCallback) -> Listener:
+async def bind(
+    target: TcpAddress | UnixAddress,
+    on_accept: AcceptCallback,
+    check: Callable[[], None] | None = None,
+) -> Listener:
     """Listen on a path, or on a port of one address, of loopback or of every interface.
+
+    check: of the Acceptor.
 
     Raises ConnectError.
     """
@@ -49,7 +55,7 @@ async def bind(target: TcpAddress | UnixAddress, on_accept: AcceptCallback) -> L
             # A failed listen() scans all processes for the owner of the port. Probing the port
             # first keeps clients from triggering that scan at will.
             _probe(target.host, target.port)
-        return await listen(target, lambda: SocketEndpoint(on_accept))
+        return await listen(target, lambda: CountedSocket(on_accept), check=check)
     except OSError as error:
         raise _refused(target, error) from error
     except ListenError as error:

@@ -26,6 +26,8 @@ from tunnelkeeper.ssh.errors import describe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunnelkeeper.forwarding.counted_socket import CountedSocket
+    from tunnelkeeper.net.descriptor_pool import DescriptorShare
     from tunnelkeeper.relay.registry import Binding
     from tunnelkeeper.relay.transport import ServerTransport
 
@@ -36,11 +38,15 @@ Origin = tuple[str, int]
 
 
 class Channels:
-    """The channels of a transport. traffic: bytes_in counts bytes from the client."""
+    """The channels of a transport.
 
-    def __init__(self, transport: ServerTransport) -> None:
+    traffic: bytes_in counts bytes from the client. descriptors: the client's share of them.
+    """
+
+    def __init__(self, transport: ServerTransport, descriptors: DescriptorShare) -> None:
         self.traffic = Counters()
         self._transport = transport
+        self._descriptors = descriptors
 
     def to_socket(self, target: SocketEndpoint) -> ChannelEndpoint:
         """Return the session of a channel from the client to a connected socket.
@@ -106,12 +112,18 @@ class Channels:
             raise _unreachable(binding, describe(error)) from error
         return endpoint
 
-    def accept(self, binding: Binding, accepted: SocketEndpoint) -> None:
+    def accept(self, binding: Binding, accepted: CountedSocket) -> None:
         """Open a channel to the client for an accepted connection."""
         if self._transport.is_closed():
             accepted.abort()
-        else:
-            self._transport.start_task(self._connect(binding, accepted))
+            return
+        try:
+            accepted.occupy(self._descriptors.take())
+        except OSError as error:
+            log.info("%s: a connection is refused: %s", binding.target, error.strerror)
+            accepted.abort()
+            return
+        self._transport.start_task(self._connect(binding, accepted))
 
     async def _connect(self, binding: Binding, accepted: SocketEndpoint) -> None:
         # asyncssh closes the transport if an exception leaves one of its tasks.

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 from tunnelkeeper.clock import iso_now
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.connect_error import ConnectError, Reason
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
+from tunnelkeeper.net.descriptor_pool import DescriptorShare
 from tunnelkeeper.relay import bind, open_target, policy
+from tunnelkeeper.relay.budgets import holders_of
 from tunnelkeeper.relay.channels import Channels, Origin, client_left_error
 from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.open_target import ensure_allowed
@@ -27,6 +30,7 @@ from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from tunnelkeeper.forwarding.counted_socket import CountedSocket
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.relay.context import RelayContext
     from tunnelkeeper.relay.key_auth import Admitted
@@ -51,7 +55,10 @@ class ClientSession:
         self.admitted = admitted
         self.address = address
         self.since = iso_now()
-        self.channels = Channels(transport)
+        self._holders = holders_of(admitted.key.blob, address.host)
+        self._descriptors = DescriptorShare(context.descriptors, self._holders)
+        self._place = self._descriptors.occupy()  # that of the connection itself
+        self.channels = Channels(transport, self._descriptors)
         self.keepalive_monitor = KeepaliveMonitor(transport, context.configuration.limits.keepalive)
         self.keepalive_monitor.measure_round_trip()
         self._context = context
@@ -68,6 +75,7 @@ class ClientSession:
     def connection_lost(self) -> None:
         """Stop the keepalives and release all bindings."""
         self.keepalive_monitor.stop()
+        self._place.release()
         for binding in self.bindings:
             self._context.registry.release(binding)
 
@@ -94,6 +102,14 @@ class ClientSession:
     def channel_limit(self) -> int:
         """The maximum number of open channels; 0: no limit."""
         return self._context.configuration.limits.channels_per_connection
+
+    def take_channel(self) -> str | None:
+        """Count a channel; return why the client may not have another one, or None."""
+        return self._context.channels.take(self._holders)
+
+    def give_back_channel(self) -> None:
+        """Stop counting a channel."""
+        self._context.channels.give_back(self._holders)
 
     async def open_tcp(self, host: str, port: int) -> ChannelEndpoint:
         """Connect to a host, or to a name of another client."""
@@ -131,13 +147,29 @@ class ClientSession:
             origin = (self.address.host, self.address.port)
             return await self.channels.to_binding(binding, origin)
         resolver = self._resolver
-        target = await open_target.open_tcp(host, port, configuration, options, registry, resolver)
-        return self.channels.to_socket(target)
+        return await self._to_socket(
+            open_target.open_tcp(host, port, configuration, options, registry, resolver)
+        )
 
     async def _open_path(self, path: str) -> ChannelEndpoint:
-        target = await open_target.open_path(
-            path, self._context.configuration, self.admitted.options
-        )
+        configuration, options = self._context.configuration, self.admitted.options
+        return await self._to_socket(open_target.open_path(path, configuration, options))
+
+    async def _to_socket(
+        self, opening: Coroutine[object, object, CountedSocket]
+    ) -> ChannelEndpoint:
+        """Open a socket within the client's share of the descriptors, for a channel of it."""
+        try:
+            place = self._descriptors.take()
+        except OSError:
+            opening.close()
+            raise
+        try:
+            target = await opening
+        except BaseException:
+            place.release()
+            raise
+        target.occupy(place)
         return self.channels.to_socket(target)
 
     async def _listen_tcp(self, host: str, port: int) -> int:
@@ -170,7 +202,11 @@ class ClientSession:
     async def _listen(self, binding: Binding, target: TcpAddress | UnixAddress) -> None:
         self._claim(binding)
         try:
-            listener = await bind.bind(target, partial(self.channels.accept, binding))
+            listener = await bind.bind(
+                target,
+                partial(self.channels.accept, binding),
+                self._context.descriptors.check,
+            )
         except BaseException:
             self._context.registry.release(binding)
             raise
@@ -182,9 +218,12 @@ class ClientSession:
     def _claim(self, binding: Binding) -> None:
         if self.transport.is_closed():
             raise client_left_error()
+        # A port has two sockets at most, a name none; each counts as one place.
+        binding.place = self._descriptors.take()
         try:
             released = self._context.registry.claim(binding)
         except AlreadyBoundError as conflict:
+            binding.close()
             message = f"another connection listens on {conflict}"
             raise ConnectError(Reason.FAILED, message) from conflict
         log.info("%s listens on %s", self, binding.target)
@@ -216,9 +255,18 @@ class ClientSession:
         try:
             return await work
         except ConnectError as refusal:
-            user = self.admitted.user
-            self._context.refusals.record(kind, self.address.host, user, str(refusal))
+            self._record(kind, refusal)
             raise
+        except OSError as error:
+            if error.errno not in EXHAUSTION_ERRNOS:
+                raise
+            shortage = ConnectError(Reason.RESOURCE_SHORTAGE, error.strerror or str(error))
+            self._record(kind, shortage)
+            raise shortage from error
+
+    def _record(self, kind: RefusalKind, refusal: ConnectError) -> None:
+        user = self.admitted.user
+        self._context.refusals.record(kind, self.address.host, user, str(refusal))
 
     async def _probe_liveness(self) -> None:
         """Send a keepalive; treat the client as dead if nothing arrives within one interval."""

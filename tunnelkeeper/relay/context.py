@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.clock import SystemClock, iso_now
 from tunnelkeeper.core.relay_snapshot import RefusalSnapshot, RefusalsSnapshot
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.relay.budgets import ChannelBudget, relay_descriptors
 from tunnelkeeper.relay.penalties import Penalties
 from tunnelkeeper.relay.registry import Registry
 from tunnelkeeper.relay.revoked_keys import RevokedKeysFile
@@ -18,6 +19,7 @@ from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 
 if TYPE_CHECKING:
     from tunnelkeeper.clock import Clock
+    from tunnelkeeper.net.descriptor_pool import DescriptorPool
     from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
     from tunnelkeeper.relay.config import RelayConfiguration
 
@@ -73,3 +75,5 @@ class RelayContext:
     refusals: RefusalLog = field(default_factory=RefusalLog)
     penalties: Penalties = field(default_factory=Penalties)
     windows: WindowBudget = field(default_factory=WindowBudget)
+    descriptors: DescriptorPool = field(default_factory=relay_descriptors)
+    channels: ChannelBudget = field(default_factory=ChannelBudget)

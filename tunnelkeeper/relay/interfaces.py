@@ -20,6 +20,12 @@ class RequestHandler(Protocol):
     def channel_limit(self) -> int:
         """The maximum number of open channels; 0: no limit."""
 
+    def take_channel(self) -> str | None:
+        """Count a channel that is about to be opened; return why it may not be, or None."""
+
+    def give_back_channel(self) -> None:
+        """Stop counting a channel."""
+
     async def open_tcp(self, host: str, port: int) -> ChannelEndpoint:
         """Connect to a target; return the session of the channel to it."""
 

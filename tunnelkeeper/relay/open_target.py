@@ -15,7 +15,7 @@ import psutil
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.connect_target import connect_endpoint
-from tunnelkeeper.forwarding.pump import SocketEndpoint
+from tunnelkeeper.forwarding.counted_socket import CountedSocket
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.local_addresses import is_local
 from tunnelkeeper.relay import addresses, policy
@@ -41,7 +41,7 @@ async def open_tcp(
     options: KeyOptions,
     registry: Registry,
     resolver: Resolver,
-) -> SocketEndpoint:
+) -> CountedSocket:
     """Connect to a host, as the client wrote it.
 
     Raises ConnectError.
@@ -62,7 +62,7 @@ async def open_tcp(
 
 async def open_path(
     path: str, configuration: RelayConfiguration, options: KeyOptions
-) -> SocketEndpoint:
+) -> CountedSocket:
     """Connect to a Unix socket.
 
     Raises ConnectError.
@@ -70,7 +70,7 @@ async def open_path(
     folder = configuration.unix_socket_dir
     ensure_allowed(policy.check_open_path(path, folder, configuration.permit_open, options))
     ensure_allowed(policy.check_symlinks(path, folder))
-    endpoint = SocketEndpoint()
+    endpoint = CountedSocket()
     await connect_endpoint(UnixAddress(path), endpoint)
     return endpoint
 
@@ -108,14 +108,14 @@ def own_addresses(resolved: list[str]) -> list[str]:
         raise ConnectError(Reason.RESOURCE_SHORTAGE, message) from error
 
 
-async def _connect_first(addresses: list[str], port: int) -> SocketEndpoint:
+async def _connect_first(addresses: list[str], port: int) -> CountedSocket:
     """Connect to the first address that accepts.
 
     Raises the ConnectError of the last attempt.
     """
     failure: ConnectError | None = None
     for address in addresses:
-        endpoint = SocketEndpoint()
+        endpoint = CountedSocket()
         timeout = ADDRESS_TIMEOUT if len(addresses) > 1 else None
         try:
             async with asyncio.timeout(timeout):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
+    from tunnelkeeper.net.descriptor_pool import Place
     from tunnelkeeper.net.listener import Listener
 
 K = TypeVar("K")
@@ -94,7 +95,7 @@ class BindingOwner(Protocol):
 class Binding:
     """What one client listens on. host, port: as the client requested them.
 
-    listener: None for a name, and until the sockets are bound.
+    listener: None for a name, and until the sockets are bound. place: in the pool of descriptors.
     """
 
     target: BindTarget
@@ -105,10 +106,13 @@ class Binding:
     listener: Listener | None = None
     counters: Counters = field(default_factory=Counters)
     is_released: bool = False
+    place: Place | None = None
 
     def close(self) -> None:
         """Stop accepting; accepted connections stay open."""
         self.is_released = True
+        if self.place is not None:
+            self.place.release()
         if self.listener is not None:
             self.listener.close()
             self.listener = None

@@ -29,6 +29,7 @@ from tunnelkeeper.relay import socket_activation
 from tunnelkeeper.relay.admission import AdmissionControl, AdmissionProtocol
 from tunnelkeeper.relay.auth_session import AuthSession
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
+from tunnelkeeper.relay.budgets import check_login
 from tunnelkeeper.relay.context import RelayContext
 from tunnelkeeper.relay.live_access import LiveAccess
 from tunnelkeeper.relay.registry import Name
@@ -100,8 +101,9 @@ class RelayServer:
         Raises ListenError, OSError.
         """
         protocol_factory = partial(AdmissionProtocol, self._admission, self._create_transport)
+        check = partial(check_login, self._context.descriptors)
         if passed_sockets:
-            self._listeners.append(adopt(passed_sockets, protocol_factory))
+            self._listeners.append(adopt(passed_sockets, protocol_factory, check))
             mismatch_warning = socket_activation.mismatch_warning(
                 self._context.configuration.listen, self.addresses
             )
@@ -110,7 +112,7 @@ class RelayServer:
             return
         with ExitStack() as undo:
             for address in self._context.configuration.listen:
-                listener = await listen(address, protocol_factory)
+                listener = await listen(address, protocol_factory, check=check)
                 undo.callback(listener.close)
                 self._listeners.append(listener)
             undo.pop_all()

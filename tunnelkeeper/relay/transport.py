@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
+    from asyncssh.channel import SSHChannel, SSHTCPChannel, SSHUNIXChannel
 
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.net.stream_transport import BufferList
@@ -243,7 +243,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         try:
             result = await work()
         except ConnectError as refusal:
-            if refusal.reason is Reason.NOT_PERMITTED:
+            if refusal.reason in {Reason.NOT_PERMITTED, Reason.RESOURCE_SHORTAGE}:
                 self.send_debug(f"port forwarding refused: {refusal}")  # as OpenSSH's sshd does
             result = False
         except Exception:
@@ -265,6 +265,21 @@ class ServerTransport(BaseTransport, SSHServerConnection):
             self._refuse_channel(number, OPEN_RESOURCE_SHORTAGE, "too many channels are open")
         else:
             self._process_channel_open(pkttype, pktid, packet)
+
+    def add_channel(self, chan: SSHChannel[Any]) -> int:
+        """Add a channel, opened by either side. Raise ChannelOpenError if there are too many."""
+        number = super().add_channel(chan)
+        refusal = self.handler.take_channel() if self.handler is not None else None
+        if refusal is not None:
+            super(BaseTransport, self).remove_channel(number)
+            raise asyncssh.ChannelOpenError(OPEN_RESOURCE_SHORTAGE, refusal)
+        return number
+
+    def remove_channel(self, recv_chan: int) -> None:
+        """Remove a channel that is closed on both sides."""
+        super().remove_channel(recv_chan)
+        if self.handler is not None:
+            self.handler.give_back_channel()
 
     def _refuse_channel(self, number: int, code: int, reason: str) -> None:
         self.send_channel_open_failure(number, code, reason, "en")

@@ -1,0 +1,143 @@
+"""Descriptors and channels of a relay that its clients share."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+from asyncssh.constants import OPEN_RESOURCE_SHORTAGE
+
+from tests.relay.in_process_relay import LOOPBACK, InProcessRelay, new_key, serve_relay
+from tests.ssh.waiting import until
+from tunnelkeeper.forwarding.counted_socket import CountedSocket
+from tunnelkeeper.net.descriptor_pool import DescriptorPool
+from tunnelkeeper.relay.budgets import ChannelBudget, holders_of
+from tunnelkeeper.relay.permits import parse_open
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+FREE = 20
+
+
+@pytest.fixture
+async def relay(tmp_path: Path) -> AsyncIterator[InProcessRelay]:
+    """Serve a relay whose clients share FREE descriptors."""
+    permits = (parse_open(f"{LOOPBACK}:*"),)
+    async with serve_relay(tmp_path, permit_open=permits) as relay:
+        pool = pool_of(relay)
+        pool.limit = lambda: 1000
+        pool.count = lambda: 1000 - pool.reserve - FREE + pool.taken
+        pool.lowest_free = lambda: 5
+        yield relay
+
+
+def pool_of(relay: InProcessRelay) -> DescriptorPool:
+    return relay.server._context.descriptors
+
+
+def relay_channels(relay: InProcessRelay) -> int:
+    return relay.server._context.channels._shares.taken
+
+
+async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+async def open_until_refused(
+    client: asyncssh.SSHClientConnection, port: int
+) -> tuple[list[asyncssh.SSHTCPChannel[Any]], asyncssh.ChannelOpenError]:
+    opened: list[asyncssh.SSHTCPChannel[Any]] = []
+    while True:
+        try:
+            channel, _ = await client.create_connection(asyncssh.SSHTCPSession, LOOPBACK, port)
+        except asyncssh.ChannelOpenError as error:
+            return opened, error
+        opened.append(channel)
+
+
+async def test_one_key_gets_half_on_all_its_connections_and_another_key_is_served(
+    relay: InProcessRelay,
+) -> None:
+    other = new_key()
+    relay.authorize(other)
+    async with (
+        await asyncio.start_server(hold, LOOPBACK, 0) as target,
+        relay.client() as first,
+        relay.client() as second,
+        relay.client(other) as honest,
+    ):
+        port = target.sockets[0].getsockname()[1]
+        opened, error = await open_until_refused(first, port)
+
+        assert error.code == OPEN_RESOURCE_SHORTAGE
+        assert error.reason.endswith("this key has used its share of the descriptors")
+        assert 0 < len(opened) <= FREE // 2
+        assert (await open_until_refused(second, port))[0] == []
+        assert (await open_until_refused(honest, port))[0]
+
+    await relay.wait_until_no_clients()
+    await until(lambda: pool_of(relay).taken == relay_channels(relay) == 0)
+
+
+async def test_listeners_and_their_visitors_count_and_are_given_back(relay: InProcessRelay) -> None:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(relay.client())
+        with suppress(asyncssh.ChannelListenError):
+            for _ in range(FREE):
+                await client.create_server(lambda *_: asyncssh.SSHTCPSession(), LOOPBACK, 0)
+        held = pool_of(relay).taken
+
+        assert 0 < len(relay.bound_targets) < FREE
+        port = int(relay.bound_targets[0].rpartition(":")[2])
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(1)
+        writer.close()
+        assert pool_of(relay).taken == held
+    await relay.wait_until_no_clients()
+    assert pool_of(relay).taken == 0
+
+
+async def test_channels_have_a_limit_of_their_own(relay: InProcessRelay) -> None:
+    relay.server._context.channels = ChannelBudget(limit=6)
+    async with (
+        await asyncio.start_server(hold, LOOPBACK, 0) as target,
+        relay.client() as client,
+    ):
+        opened, error = await open_until_refused(client, target.sockets[0].getsockname()[1])
+
+        assert len(opened) == 3
+        assert error.code == OPEN_RESOURCE_SHORTAGE
+        assert error.reason == "this key has used its share of the relay's channels"
+    await relay.wait_until_no_clients()
+    await until(lambda: relay_channels(relay) == 0)
+
+
+def test_a_socket_has_its_place_until_it_is_closed() -> None:
+    pool = DescriptorPool()
+    socket, closed = CountedSocket(), CountedSocket()
+    closed.connection_lost(None)
+    socket.occupy(pool.occupy())
+    closed.occupy(pool.occupy())
+
+    assert pool.taken == 1
+    socket.connection_lost(None)
+    assert pool.taken == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "count"), [("192.0.2.1", 2), ("127.0.0.1", 1), ("::1", 1), ("nonsense", 1)]
+)
+def test_loopback_has_no_share_of_its_own(host: str, count: int) -> None:
+    assert len(holders_of(b"key", host)) == count
+
+
+def test_an_ipv6_network_is_one_holder() -> None:
+    assert holders_of(b"key", "2001:db8::1") == holders_of(b"key", "2001:db8::2")
+    assert holders_of(b"key", "2001:db8::1") != holders_of(b"key", "2001:db8:0:1::1")

@@ -1,0 +1,87 @@
+"""What all clients of a relay share: file descriptors and channels.
+
+Descriptors are those of the process (RLIMIT_NOFILE of getrlimit(2)). A share belongs to a key and
+to a source address, whatever connections and user names they use. This module closes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.shares import Holder, Shares
+from tunnelkeeper.net.descriptor_pool import DescriptorPool
+from tunnelkeeper.relay import addresses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RESERVE = 132
+"""Descriptors that clients leave free: a hundred for logins, which is max_startups by default, and
+32 for the control socket, authorized_keys, the addresses of interfaces and the log."""
+
+MAX_CHANNELS = 16384
+"""Channels of all clients together. Each costs about 10 KiB, also without any data, and those to a
+name or to a shell that is refused have no descriptor that would limit them."""
+
+_IPV6_NETWORK_BITS = 64  # what one customer of a provider has; as in PerSourcePenalties
+
+
+def relay_descriptors() -> DescriptorPool:
+    """Return the descriptors that the clients of a relay share."""
+    return DescriptorPool(RESERVE)
+
+
+def login_limit(pool: DescriptorPool) -> int:
+    """Return the number of connections that may log in at the same time.
+
+    Without MaxStartups it is half of the descriptors, as for any other holder.
+    """
+    return max(pool.reserve - control_reserve(pool), pool.free)
+
+
+def control_reserve(pool: DescriptorPool) -> int:
+    """Return the number of descriptors that logins leave free for the rest."""
+    return pool.reserve // 4
+
+
+def check_login(pool: DescriptorPool) -> None:
+    """Raise OSError (EMFILE) if no other connection may be accepted for a login."""
+    pool.check_reserve(control_reserve(pool))
+
+
+class ChannelBudget:
+    """The channels of all clients, divided by core.shares. limit: their number."""
+
+    def __init__(self, limit: int = MAX_CHANNELS) -> None:
+        self._limit = limit
+        self._shares = Shares()
+
+    def take(self, holders: Sequence[Holder]) -> str | None:
+        """Count a channel and return None, or return why its holders may not have it."""
+        exhausted = self._shares.exhausted(holders, self._limit - self._shares.taken)
+        if exhausted is not None:
+            return f"{exhausted.name} has used its share of the relay's channels"
+        self._shares.take(holders)
+        return None
+
+    def give_back(self, holders: Sequence[Holder]) -> None:
+        """Stop counting a channel."""
+        self._shares.give_back(holders)
+
+
+def holders_of(key: bytes, host: str) -> tuple[Holder, ...]:
+    """Return the holders of what a connection uses: its key and its source address.
+
+    Loopback is no holder: behind a proxy on this machine, all clients share it.
+    """
+    holder = Holder("this key", key)
+    try:
+        source = addresses.parse(host)
+    except ValueError:
+        return (holder,)
+    if source.is_loopback:
+        return (holder,)
+    network: object = source
+    if source.version == 6:
+        network = int(source) >> source.max_prefixlen - _IPV6_NETWORK_BITS
+    return holder, Holder("this address", network)
