@@ -21,6 +21,7 @@ from tunnelkeeper.relay.policy import (
     check_listen_path,
     check_open,
     check_open_path,
+    check_reserved_port,
 )
 
 PathRule = Callable[[str, str, Iterable[Permit], KeyOptions], Refusal | None]
@@ -283,6 +284,39 @@ def test_unusual_spellings_are_checked_by_their_resolved_address(host: str) -> N
     resolved = [str(address[0]) for *_, address in infos]
 
     assert check_open(host, 80, resolved, [ANYTHING], UNRESTRICTED) is not None
+
+
+@pytest.mark.parametrize(
+    ("permits", "of_the_key", "is_allowed"),
+    [
+        (["*:*"], None, False),
+        (["*:80"], None, True),
+        (["*:443"], None, False),
+        (["*:*"], ["80"], True),
+        (["*:*"], ["localhost:80"], True),
+        (["*:*"], ["other:80", "localhost:*"], False),
+        ([], None, False),
+    ],
+)
+def test_a_port_below_1024_needs_a_rule_with_its_number(
+    permits: list[str], of_the_key: list[str] | None, is_allowed: bool
+) -> None:
+    granted = None if of_the_key is None else listen_permits(*of_the_key)
+    options = KeyOptions(permit_listen=granted)
+
+    refusal = check_reserved_port("localhost", 80, listen_permits(*permits), options)
+
+    assert (refusal is None) == is_allowed
+    assert is_allowed or 'permitlisten="80"' in str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("port", "is_allowed"), [(0, True), (1, False), (1023, False), (1024, True)]
+)
+def test_only_ports_below_1024_are_reserved(port: int, is_allowed: bool) -> None:
+    refusal = check_reserved_port("localhost", port, [ANYTHING], UNRESTRICTED)
+
+    assert (refusal is None) == is_allowed
 
 
 @pytest.mark.parametrize("may", [check_open_path, check_listen_path])

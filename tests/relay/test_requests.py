@@ -268,3 +268,14 @@ async def test_a_request_without_want_reply_is_executed(open_relay: InProcessRel
     async with open_relay.client() as connection:
         connection._send_global_request(b"no-such-request@example.com")
         assert await request(connection, b"keepalive@openssh.com") == MSG_REQUEST_SUCCESS
+
+
+async def test_a_port_below_1024_is_not_bound_without_a_rule(relay: InProcessRelay) -> None:
+    async with relay.client() as connection:
+        with pytest.raises(asyncssh.ChannelListenError):
+            await connection.forward_remote_port("", 1023, LOOPBACK, 9)
+        await connection.forward_remote_port("home", 22, LOOPBACK, 9)  # a name binds no port
+
+        assert relay.bound_targets == ["home:22"]
+        reason = relay.server.status().refusals.recent[-1].reason
+        assert reason.startswith("port 1023 is below 1024; a rule of the relay has to name it")

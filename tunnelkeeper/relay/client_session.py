@@ -184,6 +184,11 @@ class ClientSession:
                 ensure_allowed(policy.Refusal(f"the name {name} needs a port other than 0"))
             self._claim(Binding(Name(name, port), self, host, port, iso_now()))
             return port
+        ensure_allowed(
+            policy.check_reserved_port(
+                host, port, configuration.permit_listen, self.admitted.options
+            )
+        )
         bound = await self._resolve_bind_host(policy.bind_host(configuration.gateway_ports, host))
         chosen = port or bind.choose_port(bound)
         target = TcpAddress(bound, chosen)

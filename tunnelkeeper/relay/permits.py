@@ -149,14 +149,18 @@ def names_network(permits: Iterable[Permit], port: int) -> bool:
     )
 
 
-def allow_listen(permits: Iterable[Permit], host: str, port: int) -> bool:
+def allow_listen(
+    permits: Iterable[Permit], host: str, port: int, *, by_number: bool = False
+) -> bool:
     """Return whether permits allow listening on a host as written, before gateway_ports applies.
 
-    As remote_open_match(), but patterns ignore case as well.
+    As remote_open_match(), but patterns ignore case as well. by_number: whether a permit must have
+    the number of the port, and not `*`.
     """
     asked = ascii_lower(host)
+    ports = {port} if by_number else {None, port}
     return any(
-        permit.port in {None, port} and matches(asked, ascii_lower(permit.host))
+        permit.port in ports and matches(asked, ascii_lower(permit.host))
         for permit in permits
         if isinstance(permit, HostPermit)
     )

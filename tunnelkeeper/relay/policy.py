@@ -38,6 +38,7 @@ Bound = tuple[str, int]
 """An address and a port on the relay to which a listener of a client is bound."""
 
 MAX_PORT = 65535
+RESERVED_PORTS = 1024  # IPPORT_RESERVED of netinet/in.h
 MAX_NAME_LENGTH = 253  # RFC 1035 section 2.3.4, without the length byte and the root label
 MAX_PATH_LENGTH = 107  # unix(7): 108 bytes with the final NUL
 # RFC 1123 section 2.1, and the underscore that people write.
@@ -83,6 +84,27 @@ def check_listen(
         if granted is not None and not allow_listen(granted, host, port):
             return Refusal(f"listening on {_quoted(host)} port {port} is not permitted")
     return None
+
+
+def check_reserved_port(
+    host: str, port: int, permits: Iterable[Permit], options: KeyOptions
+) -> Refusal | None:
+    """Check a request to bind a port, after `check_listen`. Names are bound to no port.
+
+    Ports below 1024 belong to services of the system. sshd leaves them to root; here a rule of the
+    relay or of the key must have the number.
+    """
+    if not 0 < port < RESERVED_PORTS:
+        return None
+    if any(
+        allow_listen(granted, host, port, by_number=True)
+        for granted in (permits, options.permit_listen or ())
+    ):
+        return None
+    return Refusal(
+        f"port {port} is below {RESERVED_PORTS}; a rule of the relay has to name it: "
+        f'permitlisten="{port}" in authorized_keys, or permit_listen in relay.toml'
+    )
 
 
 def check_open(
