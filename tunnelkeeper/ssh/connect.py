@@ -36,7 +36,7 @@ from tunnelkeeper.ssh.transport import ClientTransport
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
@@ -74,6 +74,12 @@ async def connect_hop(
             if attempt.step == "login" or failed.failure.cause not in NEXT_PORT_CAUSES:
                 raise
             progress.info(f"port {port}: {failed.failure}; trying the next port")
+    attempt = ConnectAttempt(host, last, jump, context, progress)
+    try:
+        return await attempt.run()
+    except FailureError:
+        if not attempt.is_overtaken:
+            raise
     return await ConnectAttempt(host, last, jump, context, progress).run()
 
 
@@ -84,6 +90,7 @@ class ConnectAttempt:
     Attributes:
         deadline: The time limit of the steps before the login, then that of the login.
         slot: Its place among the concurrent logins to the server.
+        is_overtaken: Whether another login saved a host key of another type meanwhile.
         slow_login: The timer for a login that takes longer than logins normally do.
     """
 
@@ -103,6 +110,7 @@ class ConnectAttempt:
     policy: HostKeyPolicy = field(init=False)
     identities: Identities = field(init=False)
     step: Step = "connect"
+    is_overtaken: bool = False
 
     @property
     def hop(self) -> str:
@@ -211,13 +219,13 @@ class ConnectAttempt:
             self.transport.prepare_for_key = self.verifier.prepare_for_key
         self.transport.check_host_key = self.policy.check_host_key
         self.transport.verify_certificate = self.verifier.verify_certificate
+        self.transport.before_login = self._before_login
         await self._connect_transport(self.transport)
         self._set_step("key_exchange")
         self.transport.last_received_at = time.monotonic()
         self.transport.on_step = self._set_step
         self.transport.set_extra_info(host=self.host.hostname, port=self.port)
         await self.logged_in
-        await self._save_host_key()
         self._warn_of_weak_key_exchange()
         host = self.identities.host
         connection = Connection(host, self.transport, callbacks, self.jump, self.proxy_command)
@@ -310,15 +318,19 @@ class ConnectAttempt:
         banner = self.callbacks.banner if self.callbacks is not None else ""
         return f', which says: "{banner}"' if banner else ""
 
+    def _before_login(self) -> Awaitable[None] | None:
+        """Return what must be done before the login, now that the server's key is verified."""
+        return self._save_host_key() if self.verifier.has_new_keys else None
+
     async def _save_host_key(self) -> None:
-        """Save a new host key, now that its signature is verified."""
+        """Save a new host key. Raises HostKeyNotVerifiable if another key was saved meanwhile."""
         try:
-            messages = await self.verifier.save_new_keys()
+            for message in await self.verifier.save_new_keys():
+                self.progress.info(message)
         except OSError as error:
             self.progress.warn(f"the host key of {self.hop} could not be saved: {error}")
-            return
-        for message in messages:
-            self.progress.info(message)
+        finally:
+            self.is_overtaken = self.verifier.is_overtaken
 
     @asynccontextmanager
     async def _discarding(self) -> AsyncIterator[None]:
@@ -331,14 +343,9 @@ class ConnectAttempt:
                 await self.proxy_command.terminate()
 
     async def _discard(self) -> None:
-        """Abort the transport, but save a new host key whose signature was verified."""
-        if self.transport is None:
-            return
-        is_host_key_proved = self.transport.has_exchanged_keys
-        self.logged_in.cancel()  # else a channel that opens too late would set its result
-        self.transport.abort()
-        if is_host_key_proved:
-            await self._save_host_key()
+        if self.transport is not None:
+            self.logged_in.cancel()  # else a channel that opens too late would set its result
+            self.transport.abort()
 
     async def _to_failure(self, error: Exception) -> Failure:
         """Return the failure, explained by what the server sent if it did not speak SSH."""

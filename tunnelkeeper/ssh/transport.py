@@ -186,6 +186,8 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
             validated. It raises HostKeyNotVerifiable to refuse it.
         prepare_for_key: Called with the key or certificate, and awaited before check_host_key.
         verify_certificate: Returns whether to accept a host certificate or the key in it.
+        before_login: Called when the host key is verified. What it returns is awaited before
+            anything of the login is sent. It may raise HostKeyNotVerifiable.
         login_replies: What the server answered to the requests of the login.
     """
 
@@ -206,6 +208,7 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
         self.check_host_key: Callable[[bytes], None] | None = None
         self.prepare_for_key: Callable[[bytes], Awaitable[None]] | None = None
         self.verify_certificate: Callable[[Certificate], bool] | None = None
+        self.before_login: Callable[[], Awaitable[None] | None] | None = None
         self._accepted_host_key = b""
         self._exchange_signature = b""
         self.login_replies = ServerReplies()
@@ -344,6 +347,15 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
 
     def send_service_request(self, service: bytes) -> None:
         """Report the step, and start the login. The host key is valid."""
+        preparation = self.before_login() if self.before_login is not None else None
+        if preparation is not None:
+            self.start_task(self._start_login_after(preparation, service))
+            return
+        self._report_step("login")
+        super().send_service_request(service)
+
+    async def _start_login_after(self, preparation: Awaitable[None], service: bytes) -> None:
+        await preparation
         self._report_step("login")
         super().send_service_request(service)
 

@@ -234,14 +234,22 @@ async def test_without_a_user_known_hosts_file_nothing_is_saved(stranger: Server
     assert progress.infos == progress.warnings == []
 
 
-async def test_a_key_saved_by_another_login_meanwhile_is_not_changed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
+async def test_another_key_saved_by_another_login_meanwhile_is_kept(
+    tmp_path: Path, kind: str
+) -> None:
     file, key = tmp_path / "known_hosts", new_key()
     host = Host("relay", "relay", "me", user_known_hosts=(str(file),), host_key_policy="accept-new")
     check = await HostKeyVerifier.prepare(host, 22, KnownHostsFiles(), print)
     assert check.verify(key)
-    file.write_text(f"relay {public(new_key())}\n")  # a different key
+    file.write_text(f"relay {public(new_key(kind))}\n")
     before = file.read_text()
 
-    assert await check.save_new_keys() == []
+    with pytest.raises(asyncssh.HostKeyNotVerifiable):
+        await check.save_new_keys()
+    assert check.failure is not None
+    assert check.failure.cause is Cause.HOST_KEY_CHANGED
+    assert f"{file}:1" in check.failure.message
+    assert check.is_overtaken == (kind != "ssh-ed25519")
     assert await check.save_new_keys() == []
     assert file.read_text() == before

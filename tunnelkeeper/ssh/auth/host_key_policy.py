@@ -98,6 +98,10 @@ def raise_unread_files(host: Host, what: str, error: OSError) -> NoReturn:
     """
     if error.errno in EXHAUSTION_ERRNOS:
         raise error
+    raise FailureError(unread_files_failure(host, what, error)) from error
+
+
+def unread_files_failure(host: Host, what: str, error: OSError) -> Failure:
+    """Return the failure of files of host keys that cannot be read for now."""
     hint = f"check the file system of {what}"
-    failure = Failure(Cause.LOCAL_RESOURCES, f"{what}: {os_error_text(error)}", str(host), hint)
-    raise FailureError(failure) from error
+    return Failure(Cause.LOCAL_RESOURCES, f"{what}: {os_error_text(error)}", str(host), hint)

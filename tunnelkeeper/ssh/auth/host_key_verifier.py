@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 import asyncssh
@@ -19,7 +18,7 @@ from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.wildcards import ascii_lower
 from tunnelkeeper.ssh.auth.algorithms import CA_SIGNATURE_ALGORITHMS, ca_signature_algorithms
-from tunnelkeeper.ssh.auth.host_key_policy import raise_unread_files
+from tunnelkeeper.ssh.auth.host_key_policy import raise_unread_files, unread_files_failure
 from tunnelkeeper.ssh.auth.known_hosts import (
     Changed,
     HostKeyLine,
@@ -41,7 +40,8 @@ from tunnelkeeper.ssh.auth.known_hosts_command import (
     depends_on_key,
     run_known_hosts_command,
 )
-from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles, append_host_key
+from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
+from tunnelkeeper.ssh.auth.new_host_keys import Conflict, NewHostKey, NewHostKeys
 from tunnelkeeper.ssh.auth.openssh_certificate import Certificate, host_certificate_problem
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class HostKeyVerifier:
     address: of the server, if it is known (`use_address`). address_keys: the keys known for it, if
     CheckHostIP applies. new_address_key: like new_key, for the address. order_keys: keys that only
     decide which types are asked for first.
+    is_overtaken: whether another login saved a key of another type for the host meanwhile. The next
+    attempt asks for that type, and the server may have both keys.
     certificate_problem: why the server's certificate is not accepted, or empty.
     ca_algorithms: the algorithms that CAs may sign with.
     wall_time: returns the Unix time, for the validity of certificates.
@@ -74,6 +76,7 @@ class HostKeyVerifier:
     address_keys: KnownKeys | None = None
     new_address_key: asyncssh.SSHKey | None = None
     order_keys: KnownKeys = field(default_factory=KnownKeys)
+    is_overtaken: bool = False
     certificate_problem: str = ""
     ca_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS
     wall_time: Callable[[], float] = time.time
@@ -265,35 +268,54 @@ class HostKeyVerifier:
         message = f"the server shows an unusable host key: {printable(message)}"
         return Failure(Cause.KEY_EXCHANGE, message, str(self.host), hint, self.host.host_key_files)
 
+    @property
+    def has_new_keys(self) -> bool:
+        """Whether a key was accepted that `save_new_keys` must still save."""
+        return self.new_key is not None or self.new_address_key is not None
+
     async def save_new_keys(self) -> list[str]:
         """Add the new keys to known_hosts. Return a log message for each line that was written.
 
-        Another login may have added them already. Raises OSError.
+        Another login may have added a key of this server meanwhile.
+
+        Raises:
+            asyncssh.HostKeyNotVerifiable: It is another key, or known_hosts cannot be read for now.
+                `failure` is set.
+            OSError: The keys cannot be written; they are accepted nevertheless, as by ssh.
         """
         host = self.host
-        new = [
-            (self.new_key, host.hostname, host.host_key_alias),
-            (self.new_address_key, self.address, None),
-        ]
+        keys = (
+            [NewHostKey(self.new_key, host.hostname, host.host_key_alias)] if self.new_key else []
+        )
+        if self.new_address_key:
+            keys.append(NewHostKey(self.new_address_key, self.address, None, is_address=True))
         self.new_key = self.new_address_key = None
-        messages = []
-        for key, name, alias in new:
-            if key is not None and host.user_known_hosts:
-                append = partial(self._append_if_unknown, key, name, alias)
-                messages.append(await self.files.run_in_thread(self._paths, append))
-        return [message for message in messages if message]
+        if not keys or not host.user_known_hosts:
+            return []
+        new = NewHostKeys(host, self.port, self.files, keys)
+        try:
+            result, write_error = await self.files.run_in_thread(self._paths, new.save_if_possible)
+        except OSError as error:
+            self.failure = unread_files_failure(host, "known_hosts", error)
+            raise asyncssh.HostKeyNotVerifiable("Host key is not verified") from error
+        if isinstance(result, Conflict):
+            self.failure = self._conflict_failure(result)
+            raise asyncssh.HostKeyNotVerifiable("Host key is not trusted")
+        if write_error is not None:
+            raise write_error
+        return result
 
-    def _append_if_unknown(self, key: asyncssh.SSHKey, name: str, alias: str | None) -> str | None:
-        """Append the key unless the file has one by now. This call blocks; raises OSError."""
-        algorithm = key.algorithm.decode("ascii")
-        host = self.host
-        lines, _ = self.files.keys_for_blocking(host.user_known_hosts, name, self.port, alias)
-        if not isinstance(check_host_key(lines, algorithm, key.public_data), Unknown):
-            return None
-        path = host.user_known_hosts[0]
-        pattern = host_pattern(name, self.port, alias)
-        append_host_key(path, pattern, algorithm, key.public_data, hashed=host.hash_known_hosts)
-        return f"added the host key of {pattern} ({fingerprint(key.public_data)}) to {path}"
+    def _conflict_failure(self, conflict: Conflict) -> Failure:
+        new = conflict.new
+        match conflict.verdict:
+            case Changed(line=line) | OtherTypeKnown(lines=(line, *_)) as verdict:
+                self.is_overtaken = isinstance(verdict, OtherTypeKnown)
+                describe = self._address_failure if new.is_address else self._changed_failure
+                return describe(new.key, line)
+            case Revoked(line=line):
+                return self._revoked_failure(new.key, line)
+            case verdict:
+                raise AssertionError(verdict)
 
     @property
     def _paths(self) -> tuple[str, ...]:

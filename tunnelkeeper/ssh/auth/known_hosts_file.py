@@ -1,6 +1,6 @@
 """Reading of known_hosts files, and appending of one line to a file.
 
-`known_hosts` interprets the lines. This module never changes or removes existing lines, nor the
+`known_hosts` interprets the lines. This module never changes or removes lines of others, nor the
 mode of an existing file. All functions except the async ones block on the disk and on the locks of
 other writers.
 """
@@ -13,7 +13,9 @@ import operator
 import os
 import secrets
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,7 +34,7 @@ from tunnelkeeper.ssh.auth.known_hosts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 
@@ -142,26 +144,62 @@ def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed
     Raises OSError, with EINVAL for a name that known_hosts cannot represent and for a FIFO, and
     PlantedFileError for a file that another user may have planted.
     """
+    record = host_key_record(path, pattern, algorithm, blob, hashed=hashed)
+    with locked(path) as descriptor:
+        append_record(path, descriptor, record)
+
+
+def host_key_record(path: str, pattern: str, algorithm: str, blob: bytes, *, hashed: bool) -> bytes:
+    """Return the line of a host key, with its newline.
+
+    Raises OSError (EINVAL) for a name that known_hosts cannot represent.
+    """
     salt = secrets.token_bytes(SALT_BYTES) if hashed else None
     try:
-        record = format_line(pattern, algorithm, blob, salt).encode() + b"\n"
+        return format_line(pattern, algorithm, blob, salt).encode() + b"\n"
     except ValueError as error:
         raise OSError(errno.EINVAL, str(error), path) from error
+
+
+@contextmanager
+def locked(path: str) -> Iterator[int]:
+    """Open a file for appending and hold its lock inside the block. Yield the descriptor.
+
+    A missing file is created (0600), and its directory (0700). A file that was replaced while the
+    lock was waited for, as ssh-keygen -R does, is opened again.
+
+    Raises OSError, with EINVAL for a FIFO.
+    """
     Path(path).parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = open_to_write(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK)
-    try:
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _lacks_final_newline(descriptor):
-            record = b"\n" + record
-        # ssh takes no lock; only a single write in append mode keeps its lines and ours intact.
-        written = os.write(descriptor, record)
-        if written < len(record):
-            _undo_partial_write(descriptor, written)
-            raise OSError(errno.EIO, f"wrote only {written} of {len(record)} bytes", path)
-    finally:
-        os.close(descriptor)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
+    while True:
+        descriptor = open_to_write(path, flags)
+        try:
+            if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if not _is_at(path, descriptor):
+                continue
+            yield descriptor
+            return
+        finally:
+            os.close(descriptor)
+
+
+def append_record(path: str, descriptor: int, record: bytes) -> Callable[[], None]:
+    """Append a line to a locked file. Return a function that removes it if it is still the last.
+
+    Raises OSError.
+    """
+    if _lacks_final_newline(descriptor):
+        record = b"\n" + record
+    # ssh takes no lock; only a single write in append mode keeps its lines and ours intact.
+    written = os.write(descriptor, record)
+    end = os.lseek(descriptor, 0, os.SEEK_CUR)
+    if written < len(record):
+        _undo_write(descriptor, written, end)
+        raise OSError(errno.EIO, f"wrote only {written} of {len(record)} bytes", path)
+    return partial(_undo_write, descriptor, written, end)
 
 
 def _parse_file(path: str, _status: os.stat_result) -> ParsedFile:
@@ -169,11 +207,17 @@ def _parse_file(path: str, _status: os.stat_result) -> ParsedFile:
     return parse(read_regular_file(path).decode("utf-8", "surrogateescape"), path)
 
 
-def _undo_partial_write(descriptor: int, written: int) -> None:
-    """Remove the part of a line that a full disk accepted, if the file still ends with it."""
-    size = os.fstat(descriptor).st_size
-    if os.lseek(descriptor, 0, os.SEEK_CUR) == size:
-        os.ftruncate(descriptor, size - written)
+def _is_at(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+
+
+def _undo_write(descriptor: int, written: int, end: int) -> None:
+    """Remove what was written up to an offset, if the file still ends there."""
+    if os.fstat(descriptor).st_size == end:
+        os.ftruncate(descriptor, end - written)
 
 
 def _lacks_final_newline(descriptor: int) -> bool:
