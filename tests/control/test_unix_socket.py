@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tunnelkeeper.control import server
+from tunnelkeeper.control.peer import peer_uid_of
 from tunnelkeeper.control.unix_socket import SocketFileError, listen, make_private_folder
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def test_the_kernel_reports_the_uid_of_the_peer() -> None:
     left, right = socket.socketpair()
 
     with left, right:
-        assert server.peer_uid_of(left) == os.geteuid()
+        assert peer_uid_of(left) == os.geteuid()
 
 
 def test_only_the_owner_and_root_are_authorized() -> None:

@@ -33,7 +33,9 @@ def command(settings: Settings, plain: bool, utc: bool) -> int:
     It does not need a running supervisor, and leaving it changes nothing.
     """
     start = supervisor_starter(settings)
-    show_dashboard(settings.running_socket, start, plain=plain, utc=utc)
+    show_dashboard(
+        settings.running_socket, start, plain=plain, utc=utc, is_named=settings.is_socket_named
+    )
     return ExitCode.OK
 
 
@@ -44,6 +46,7 @@ def show_dashboard(
     plain: bool = False,
     notes: tuple[str, ...] = (),
     utc: bool = False,
+    is_named: bool = False,
 ) -> None:
     """Open the dashboard until the user leaves it.
 
@@ -55,7 +58,14 @@ def show_dashboard(
     from tunnelkeeper.dashboard.app import run
     from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
 
-    run(socket, start, ASCII if plain or not shows_utf8(os.environ) else UNICODE, notes, utc=utc)
+    run(
+        socket,
+        start,
+        ASCII if plain or not shows_utf8(os.environ) else UNICODE,
+        notes,
+        utc=utc,
+        is_named=is_named,
+    )
 
 
 def show_demo(socket: Path, tries: tuple[str, ...]) -> None:

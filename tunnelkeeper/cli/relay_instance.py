@@ -53,7 +53,7 @@ def connect(settings: Settings, config: str | None, timeout: float) -> Client:
     instance = instance_for(settings, config)
     if instance.is_named or settings.socket_option is not None:
         try:
-            return Client(instance.socket, timeout)
+            return Client(instance.socket, timeout, is_named=settings.socket_option is not None)
         except NoSupervisorError:
             raise _not_running(instance.socket) from None
     running = [client for path in _sockets() if (client := _try_connect(path, timeout))]

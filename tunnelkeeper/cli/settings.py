@@ -40,6 +40,11 @@ class Settings:
         return Path.cwd() / paths.socket_path(self.socket_option, os.environ)
 
     @property
+    def is_socket_named(self) -> bool:
+        """Whether --socket or $TUNNELKEEPER_SOCKET names the socket."""
+        return self.socket_option is not None or bool(os.environ.get("TUNNELKEEPER_SOCKET"))
+
+    @property
     def running_socket(self) -> Path:
         """The socket of the supervisor that holds the config file, else the path of `socket`.
 
@@ -54,7 +59,7 @@ class Settings:
 
         Raises NoSupervisorError, OSError.
         """
-        return Client(self.running_socket, timeout)
+        return Client(self.running_socket, timeout, is_named=self.is_socket_named)
 
     def client_for_config(self, timeout: float = ANSWER_TIMEOUT) -> Client:
         """Connect to the supervisor, which must use the file that --config names, if any.

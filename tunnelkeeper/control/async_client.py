@@ -16,6 +16,8 @@ from tunnelkeeper.control.client import (
     ForeignSocketError,
     NoSupervisorError,
     RemoteError,
+    check_path,
+    check_process,
     decode_line,
     endless_answer,
 )
@@ -27,7 +29,6 @@ from tunnelkeeper.control.jsonrpc import (
     Response,
     encode_request,
 )
-from tunnelkeeper.control.unix_socket import path_problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,10 +73,9 @@ class AsyncConnection:
 
 
 @asynccontextmanager
-async def connect(path: Path) -> AsyncIterator[AsyncConnection]:
-    """Connect to the control socket for the duration of the body."""
-    if problem := path_problem(path):
-        raise OSError(errno.ENAMETOOLONG, problem, str(path))
+async def connect(path: Path, *, is_named: bool = False) -> AsyncIterator[AsyncConnection]:
+    """Connect to the control socket for the duration of the body. is_named: as in Client."""
+    user = check_path(path, is_named=is_named)
     try:
         reader, writer = await asyncio.open_unix_connection(path, limit=ANSWER_LIMIT)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
@@ -85,17 +85,20 @@ async def connect(path: Path) -> AsyncIterator[AsyncConnection]:
             raise ForeignSocketError(path) from None
         raise
     try:
+        check_process(writer.get_extra_info("socket"), path, user)
         yield AsyncConnection(path, reader, writer)
     finally:
         writer.close()
 
 
-async def call(path: Path, method: str, timeout: float, **params: object) -> msgspec.Raw:
+async def call(
+    path: Path, method: str, timeout: float, *, is_named: bool = False, **params: object
+) -> msgspec.Raw:
     """Call a method on a connection of its own and return its result as JSON.
 
     Raises NoSupervisorError, RemoteError, ProtocolError, OSError and TimeoutError.
     """
-    async with asyncio.timeout(timeout), connect(path) as connection:
+    async with asyncio.timeout(timeout), connect(path, is_named=is_named) as connection:
         connection.send_request(method, params, 1)
         match await connection.receive():
             case Response(result=result):

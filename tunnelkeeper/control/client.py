@@ -32,11 +32,17 @@ from tunnelkeeper.control.payloads import (
     LogLines,
     Version,
 )
+from tunnelkeeper.control.peer import (
+    expected_user,
+    find_untrusted_path,
+    find_untrusted_process,
+)
 from tunnelkeeper.control.unix_socket import path_problem
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
 from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
     from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
@@ -70,6 +76,17 @@ class ForeignSocketError(ProtocolError):
         super().__init__(ErrorCode.PARSE_ERROR, message)
 
 
+class UntrustedSocketError(ForeignSocketError):
+    """Another user listens on the control socket, or could have put it there."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        message = (
+            f"{path} is not trusted: {reason}. Nothing was sent; "
+            "name the socket of your supervisor with --socket"
+        )
+        ProtocolError.__init__(self, ErrorCode.PARSE_ERROR, message)
+
+
 class RemoteError(Exception):
     """The supervisor refused a request. problems: one line per problem of the config file."""
 
@@ -88,18 +105,20 @@ class RemoteError(Exception):
 class Client:
     """A connection to the supervisor, and a context manager. It makes one call at a time.
 
-    timeout: seconds for an answer, unless a call has its own.
+    timeout: seconds for an answer, unless a call has its own. is_named: the path was named for
+    this call, so that root may use the supervisor of another user.
     Every call raises NoSupervisorError, RemoteError, TimeoutError or ProtocolError. The constructor
     raises NoSupervisorError, ForeignSocketError, or OSError if the socket may not be used.
+    UntrustedSocketError means that another user may listen; nothing was sent to that process.
     """
 
-    def __init__(self, path: Path, timeout: float = 10.0) -> None:
+    def __init__(self, path: Path, timeout: float = 10.0, *, is_named: bool = False) -> None:
         self.path = path
         self._timeout = timeout
         self._ids = itertools.count(1)
         self._received = bytearray()
         self._events: deque[Event] = deque()
-        self._sock = _connect(path, timeout)
+        self._sock = _connect(path, timeout, is_named)
 
     def __enter__(self) -> Self:
         return self
@@ -255,9 +274,8 @@ class Client:
         return line
 
 
-def _connect(path: Path, timeout: float) -> socket.socket:
-    if problem := path_problem(path):
-        raise OSError(errno.ENAMETOOLONG, problem, str(path))
+def _connect(path: Path, timeout: float, is_named: bool) -> socket.socket:
+    user = check_path(path, is_named=is_named)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
@@ -270,15 +288,54 @@ def _connect(path: Path, timeout: float) -> socket.socket:
         raise TimeoutError(f"the supervisor at {path} does not answer") from None
     except PermissionError as error:
         sock.close()
-        message = "permission denied; only the user that it runs as may talk to a supervisor"
-        raise PermissionError(error.errno, message, str(path)) from error
+        raise _not_permitted(path, error) from error
     except OSError as error:
         sock.close()
         if error.errno == errno.EPROTOTYPE:  # a datagram socket
             raise ForeignSocketError(path) from None
         # Python does not name the path.
         raise OSError(error.errno, error.strerror, str(path)) from error
+    try:
+        check_process(sock, path, user)
+    except BaseException:
+        sock.close()
+        raise
     return sock
+
+
+def check_path(path: Path, *, is_named: bool) -> int:
+    """Check the file of a control socket before connecting. Return the user who may listen there.
+
+    Raises UntrustedSocketError, NoSupervisorError for a missing file, and OSError for a path that
+    is too long.
+    """
+    if problem := path_problem(path):
+        raise OSError(errno.ENAMETOOLONG, problem, str(path))
+    try:
+        user = expected_user(path, is_named=is_named)
+        reason = find_untrusted_path(path, user)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoSupervisorError(path) from None
+    except PermissionError as error:
+        raise _not_permitted(path, error) from error
+    if reason is not None:
+        raise UntrustedSocketError(path, reason)
+    return user
+
+
+def check_process(sock: socket.socket | TransportSocket, path: Path, user: int) -> None:
+    """Check who listens, after connecting and before anything is sent.
+
+    Raises UntrustedSocketError.
+    """
+    reason = find_untrusted_process(sock, user)
+    if reason is not None:
+        raise UntrustedSocketError(path, reason)
+
+
+def _not_permitted(path: Path, error: PermissionError) -> PermissionError:
+    message = "permission denied; only the user that it runs as may talk to a supervisor"
+    return PermissionError(error.errno, message, str(path))
 
 
 def endless_answer(path: Path) -> ProtocolError:

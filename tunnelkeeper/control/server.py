@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import struct
-import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tunnelkeeper.control import unix_socket
 from tunnelkeeper.control.client_connection import ControlConnection, SupervisorConnection
 from tunnelkeeper.control.jsonrpc import REQUEST_LIMIT, Error, ErrorCode, encode_error
+from tunnelkeeper.control.peer import peer_uid_of
 
 S = TypeVar("S")
 
@@ -44,23 +42,6 @@ _GAVE_WAY = Error(
     f"the connection was closed: {CONNECTION_LIMIT} were open and this one was idle the longest",
 )
 _log = logging.getLogger(__name__)
-
-
-_UCRED = struct.Struct("iII")  # Linux, unix(7): pid, uid, gid
-_XUCRED = struct.Struct("=II68x")  # macOS, sys/ucred.h: version, uid, groups
-_SOL_LOCAL, _LOCAL_PEERCRED = 0, 1  # macOS, sys/un.h
-
-
-def peer_uid_of(sock: socket.socket | TransportSocket) -> int | None:
-    """Return the user id of the process that connected, or None if the system cannot tell."""
-    uid: int | None = None
-    if sys.platform == "linux":
-        _pid, uid, _gid = _UCRED.unpack(
-            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        )
-    elif sys.platform == "darwin":
-        _version, uid = _XUCRED.unpack(sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED.size))
-    return uid
 
 
 def may_control(uid: int | None) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.control import lock_files
 from tunnelkeeper.net.fd_limits import AcceptingSocket
+from tunnelkeeper.net.file_trust import find_distrust
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,8 @@ def path_problem(path: Path) -> str | None:
 def make_private_folder(folder: Path) -> None:
     """Create a folder (0700, its missing parents too), or check that only its owner can write.
 
+    No user except root may be able to replace it or a folder on the way to it.
+
     Raises SocketFileError, OSError.
     """
     missing = [f for f in (folder, *folder.parents) if not f.exists()]
@@ -74,6 +77,8 @@ def make_private_folder(folder: Path) -> None:
             f"{folder}: others can write to it (mode {stat.S_IMODE(found.st_mode):04o}); "
             f"run `chmod 700 {folder}` or choose another path with --socket"
         )
+    if (distrust := find_distrust(folder)) is not None:
+        raise SocketFileError(f"{distrust}; choose another path with --socket")
 
 
 def listen(path: Path) -> ListeningSocket:

@@ -67,14 +67,15 @@ def run(
     notes: tuple[str, ...] = (),
     *,
     utc: bool = False,
+    is_named: bool = False,
 ) -> None:
     """Show the supervisor at a socket until the user quits. `notes` replace the log at first.
 
-    utc: whether the log has times in UTC, not in the local time zone.
+    utc: whether the log has times in UTC, not in the local time zone. is_named: as in Client.
     """
     ui_state = UiState(glyphs, notes=notes, log_scope="notes" if notes else "all")
     try:
-        asyncio.run(Dashboard(socket, start, ui_state, utc=utc).run())
+        asyncio.run(Dashboard(socket, start, ui_state, utc=utc, is_named=is_named).run())
     except ExceptionGroup as group:
         # The first exception ended the dashboard and is the cause of the others.
         raise group.exceptions[0] from group
@@ -97,8 +98,10 @@ class Dashboard:
         output: Output | None = None,
         *,
         utc: bool = False,
+        is_named: bool = False,
     ) -> None:
         self._socket = socket
+        self._is_named = is_named
         self._utc = utc
         self._start = start
         self.model = Model()
@@ -140,7 +143,7 @@ class Dashboard:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             background = [
-                tasks.create_task(follow_supervisor(self._socket, self)),
+                tasks.create_task(follow_supervisor(self._socket, self, is_named=self._is_named)),
                 tasks.create_task(self._tick()),
             ]
             try:
@@ -183,7 +186,9 @@ class Dashboard:
             case StartSupervisor():
                 self._spawn(start_supervisor(self._start, self.controller))
             case TunnelAction() | Reload() | FetchLog():
-                self._spawn(run_action(action, self._socket, self.controller))
+                self._spawn(
+                    run_action(action, self._socket, self.controller, is_named=self._is_named)
+                )
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = self._tasks.create_task(coroutine)

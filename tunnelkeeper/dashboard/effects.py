@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,23 +51,26 @@ class StartError(Exception):
 
 
 async def run_action(
-    action: TunnelAction | Reload | FetchLog, socket: Path, controller: Controller
+    action: TunnelAction | Reload | FetchLog,
+    socket: Path,
+    controller: Controller,
+    *,
+    is_named: bool = False,
 ) -> None:
-    """Send a request to the supervisor and show its result."""
+    """Send a request to the supervisor and show its result. is_named: as in Client."""
+    ask = partial(call, socket, is_named=is_named)
     try:
         match action:
             case TunnelAction(method, names, description, graceful):
                 options = {"graceful": True} if graceful else {}
-                await call(socket, method, ACTION_TIMEOUT, names=list(names), **options)
+                await ask(method, ACTION_TIMEOUT, names=list(names), **options)
                 controller.show_result(f"{description}: {_RESULTS[method]}")
             case Reload():
-                result = await call(socket, "reload", ACTION_TIMEOUT)
+                result = await ask("reload", ACTION_TIMEOUT)
                 changes = msgspec.json.decode(result, type=Changes).changes
                 controller.show_result(f"reloaded: {'; '.join(changes) or 'nothing changed'}")
             case FetchLog(name):
-                result = await call(
-                    socket, "logs", ACTION_TIMEOUT, name=name, lines=MAX_TUNNEL_RECORDS
-                )
+                result = await ask("logs", ACTION_TIMEOUT, name=name, lines=MAX_TUNNEL_RECORDS)
                 controller.model.set_tunnel_records(
                     name, msgspec.json.decode(result, type=LogLines).records
                 )

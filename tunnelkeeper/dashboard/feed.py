@@ -51,11 +51,14 @@ class FeedListener(Protocol):
         ...
 
 
-async def follow_supervisor(path: Path, listener: FeedListener) -> None:
-    """Follow the supervisor at a socket, and the next one when it has ended, until cancelled."""
+async def follow_supervisor(path: Path, listener: FeedListener, *, is_named: bool = False) -> None:
+    """Follow the supervisor at a socket, and the next one when it has ended, until cancelled.
+
+    is_named: as in control.client.Client.
+    """
     while True:
         try:
-            async with connect(path) as connection:
+            async with connect(path, is_named=is_named) as connection:
                 await _follow(connection, listener)
         except CONTROL_ERRORS as error:
             listener.on_disconnect(describe_error(error))
