@@ -20,6 +20,7 @@ from tunnelkeeper.cli.settings import CommandError, Settings
 from tunnelkeeper.control.client import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.library_version import LibraryVersionError
 from tunnelkeeper.paths import set_account_variables
 from tunnelkeeper.presentation.formatting import did_you_mean
 
@@ -56,6 +57,15 @@ SUBCOMMANDS = (
     Subcommand("import", "tunnelkeeper.cli.import_", "existing setups as tables for tunnels.toml"),
     Subcommand("units", "tunnelkeeper.cli.units", "systemd units: tunnels after every boot"),
 )
+
+
+CODES: dict[type[Exception], ExitCode] = {
+    NoSupervisorError: ExitCode.NO_SUPERVISOR,
+    ForeignSocketError: ExitCode.NO_SUPERVISOR,
+    TimeoutError: ExitCode.TIMED_OUT,
+    LibraryVersionError: ExitCode.FAILED,
+}
+"""The exit code of errors whose text is the message."""
 
 
 class Program(click.Group):
@@ -131,14 +141,13 @@ def run(arguments: Sequence[str]) -> int:
         return _report_usage_error(error)
     except CommandError as error:
         return _print_error(str(error), error.code)
-    except (NoSupervisorError, ForeignSocketError) as error:
-        return _print_error(str(error), ExitCode.NO_SUPERVISOR)
+    except tuple(CODES) as error:
+        code = next(code for kind, code in CODES.items() if isinstance(error, kind))
+        return _print_error(str(error), code)
     except RemoteError as error:
         return _report_remote_error(error)
     except ProtocolError as error:
         return _print_error(f"cannot understand the supervisor: {error}", ExitCode.FAILED)
-    except TimeoutError as error:
-        return _print_error(str(error), ExitCode.TIMED_OUT)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _print_error(f"{where}{error.strerror or error}", ExitCode.FAILED)
