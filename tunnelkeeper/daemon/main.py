@@ -31,6 +31,7 @@ from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failur
 from tunnelkeeper.daemon.sd_notify import notifying
 from tunnelkeeper.daemon.supervisor import Supervisor
 from tunnelkeeper.net import fd_limits
+from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter
 from tunnelkeeper.net.process_group import run_with_children
@@ -67,6 +68,7 @@ def run(
     names, group: The tunnels to start; with neither, every one with autostart.
     ready: When a service manager is notified of readiness.
     """
+    disable_core_dumps()
     manager = notify.from_environment(os.environ)
     if manager.watchdog:
         faulthandler.enable()  # systemd aborts a blocked event loop; log its stack

@@ -23,6 +23,7 @@ from tunnelkeeper.core.forward_spec import (
 )
 from tunnelkeeper.core.host_spec import host_name_problem, parse_host_spec
 from tunnelkeeper.core.text import printable, with_hint
+from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
 from tunnelkeeper.oneshot.ssh_config_forwards import find_deviations
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 def check(config_path: str) -> tuple[list[Problem], list[Problem]]:
     """Return problems that keep a tunnel from working, and warnings, each with its line."""
+    disable_core_dumps()
     try:
         configuration, config_warnings, document = load_document(config_path)
     except ConfigError as error:

@@ -19,6 +19,7 @@ from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import Address, parse_target
 from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.forwarding.gate import Gate
+from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.process_group import run_with_children
@@ -49,6 +50,7 @@ def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> 
 
     host: a tunnel or host of the config file, or a host of ssh_config.
     """
+    disable_core_dumps()
     silence_asyncssh()
     try:
         configuration = _load_configuration(config_path)

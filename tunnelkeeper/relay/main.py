@@ -28,6 +28,7 @@ from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.unix_socket import SocketFileError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.net import fd_limits
+from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.listener import ListenError
@@ -65,6 +66,7 @@ def run(source: ConfigSource, socket_path: Path, *, verbose: bool = False) -> in
 
 
 def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
+    disable_core_dumps()
     manager = notify.from_environment(os.environ)
     if manager.watchdog:
         faulthandler.enable()  # the watchdog aborts a stuck loop; this prints where it hung

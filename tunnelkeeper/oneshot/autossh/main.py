@@ -26,6 +26,7 @@ from tunnelkeeper.autossh.restart_rules import EXIT_FAILED, EXIT_OK, Rules
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.core.text import with_hint
+from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.file_creation import open_to_write, unlink
 from tunnelkeeper.net.line_writer import call_bounded
 from tunnelkeeper.net.process_group import run_with_children
@@ -87,6 +88,7 @@ _INFORMATION = {
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], console: Stdio) -> int:
     """Run a command line. Return the exit code."""
+    disable_core_dumps()
     silence_asyncssh()
     try:
         flag = information_flag(arguments)
