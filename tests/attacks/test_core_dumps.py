@@ -54,7 +54,7 @@ def _act_and_exit(act: Callable[[], None]) -> NoReturn:
     os._exit(0)
 
 
-def become_nobody() -> None:
+def become_a_plain_user() -> None:
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as after execve(2)
@@ -81,7 +81,7 @@ def test_another_process_of_the_user_cannot_read_the_memory() -> None:
     require_root()
 
     def victim() -> None:
-        become_nobody()
+        become_a_plain_user()
         assert is_open_to_its_user()
         disable_core_dumps()
         assert not is_open_to_its_user()
@@ -111,7 +111,7 @@ def test_the_process_can_still_measure_itself() -> None:
     require_root()
 
     def victim() -> None:
-        become_nobody()
+        become_a_plain_user()
         disable_core_dumps()
         stats = ProcessStatsReader().read()
         assert stats.memory_bytes > 0
