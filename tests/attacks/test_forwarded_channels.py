@@ -14,6 +14,7 @@ from asyncssh.constants import (
     MSG_GLOBAL_REQUEST,
     MSG_REQUEST_SUCCESS,
     OPEN_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_RESOURCE_SHORTAGE,
 )
 from asyncssh.packet import UInt32
 
@@ -191,6 +192,27 @@ async def test_a_server_cannot_give_the_port_of_one_forward_to_another(client: V
     assert "8022" in failed.value.failure.message
     await client.open("localhost", 8022)
     assert client.reached == ["first"]
+
+
+async def test_a_server_opens_no_further_channel_beyond_the_limit_of_a_connection(
+    client: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunnelkeeper.ssh.forwarded_channels.MAX_CHANNELS", 0)
+    port = port_of(await client.listen("web", TcpAddress("localhost", 0)))
+
+    with pytest.raises(asyncssh.ChannelOpenError) as refused:
+        await client.open("localhost", port)
+    assert refused.value.code == OPEN_RESOURCE_SHORTAGE
+    assert client.reached == []
+
+
+async def test_channels_to_the_agent_leave_the_reserve_of_descriptors(client: Victim) -> None:
+    client.connection.transport.forward_agent("/nonexistent")
+    client.connection.transport.descriptors.limit = lambda: 0
+
+    with pytest.raises(asyncssh.ChannelOpenError) as refused:
+        await client._attacker.create_agent_channel().open(asyncssh.SSHUNIXSession)
+    assert refused.value.code == OPEN_RESOURCE_SHORTAGE
 
 
 async def test_a_flood_of_unrequested_channels_uses_no_descriptor(client: Victim) -> None:

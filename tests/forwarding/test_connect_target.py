@@ -102,6 +102,8 @@ async def test_an_invalid_host_name_is_a_connect_error_and_not_a_crash(name: str
         (errno.EHOSTUNREACH, Reason.HOST_UNREACHABLE),
         (errno.EACCES, Reason.NOT_PERMITTED),
         (errno.EPERM, Reason.NOT_PERMITTED),
+        (errno.EMFILE, Reason.RESOURCE_SHORTAGE),
+        (errno.ENOBUFS, Reason.RESOURCE_SHORTAGE),
         (errno.ECONNRESET, Reason.FAILED),
     ],
 )

@@ -67,6 +67,48 @@ async def test_a_refused_target_raises_for_the_server_and_is_reported() -> None:
     assert errors == [str(failed.value)]
 
 
+async def test_a_channel_beyond_the_share_of_the_server_is_refused_and_reported_alike() -> None:
+    target = TcpAddress("127.0.0.1", closed_port())
+    async with remote_clients(RemoteForward(LISTEN, target)) as (clients, errors):
+        clients.descriptors.pool.limit = lambda: 0
+        for _ in range(2):
+            with pytest.raises(ConnectError) as failed:
+                await clients.accept()
+
+    assert failed.value.reason is Reason.RESOURCE_SHORTAGE
+    assert errors == [str(failed.value)] * 2  # one text, so that the log can be throttled
+
+
+async def test_a_connection_to_a_target_has_a_place_until_it_is_closed() -> None:
+    channel = FakeChannel()
+    async with (
+        service(echo) as port,
+        remote_clients(RemoteForward(LISTEN, TcpAddress("127.0.0.1", port))) as (clients, _),
+    ):
+        pool = clients.descriptors.pool
+        endpoint = await clients.accept()
+        endpoint.connection_made(channel)
+        assert pool.taken == 1
+
+        endpoint.connection_lost(None)
+        await until(lambda: pool.taken == 0)
+
+
+async def test_an_end_to_end_check_is_not_refused_for_lack_of_a_share() -> None:
+    async with (
+        service(echo) as port,
+        remote_clients(RemoteForward(LISTEN, TcpAddress("127.0.0.1", port))) as (clients, errors),
+    ):
+        clients.descriptors.pool.limit = lambda: 0
+        arrival = clients.expect_check_channel()
+        endpoint = await clients.accept()
+        endpoint.connection_made(FakeChannel())
+        endpoint.connection_lost(None)
+
+        assert await arrival == ""
+    assert errors == []
+
+
 async def test_a_socks_client_of_the_server_reaches_the_target_it_names() -> None:
     channel = FakeChannel()
     async with service(echo) as port, remote_clients(RemoteSocksForward(LISTEN)) as (clients, _):

@@ -28,7 +28,7 @@ class Reason(Enum):
     """A policy forbids the target: of the SSH server, of a relay, or of this machine."""
 
     RESOURCE_SHORTAGE = "resource shortage"
-    """The SSH server lacks memory, descriptors or channels; a later attempt may succeed."""
+    """The SSH server or this machine lacks memory, descriptors or channels; try again later."""
 
     FAILED = "failed"
     """Any other reason. An SSH server that does not know the channel type counts here."""
@@ -41,6 +41,10 @@ _REASONS = {
     errno.ETIMEDOUT: Reason.TIMED_OUT,
     errno.EACCES: Reason.NOT_PERMITTED,
     errno.EPERM: Reason.NOT_PERMITTED,
+    errno.EMFILE: Reason.RESOURCE_SHORTAGE,
+    errno.ENFILE: Reason.RESOURCE_SHORTAGE,
+    errno.ENOMEM: Reason.RESOURCE_SHORTAGE,
+    errno.ENOBUFS: Reason.RESOURCE_SHORTAGE,
 }
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.forward_spec import LocalForward, LocallyBoundForward
+from tunnelkeeper.forwarding.counted_socket import CountedSocket
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
 from tunnelkeeper.forwarding.socks_stream import SocksStream
+from tunnelkeeper.net.descriptor_pool import DescriptorShare
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,6 +33,7 @@ class LocalClients:
         on_error: Called with a message for each client that cannot be served.
         on_served: Called for each client that is connected to its target.
         on_denied: Called before on_error if the server forbids the connection.
+        descriptors: The share of these clients; they wait while it is used up.
     """
 
     forward: LocallyBoundForward
@@ -39,11 +42,14 @@ class LocalClients:
     on_error: Callable[[str], None]
     on_served: Callable[[], None] = ignore
     on_denied: Callable[[Address, ConnectError], None] = ignore
+    descriptors: DescriptorShare = field(default_factory=DescriptorShare)
     counters: Counters = field(default_factory=Counters)
 
     def accept(self) -> asyncio.Protocol:
         """Return the protocol of a client that has just connected."""
-        return SocketEndpoint(self._begin)
+        client = CountedSocket(self._begin)
+        client.occupy(self.descriptors.occupy())
+        return client
 
     def _begin(self, client: SocketEndpoint) -> None:
         match self.forward:

@@ -10,14 +10,16 @@ from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import RemoteForward, RemotelyBoundForward
 from tunnelkeeper.core.permit_remote_open import is_permitted
 from tunnelkeeper.forwarding.connect_target import connect_endpoint
+from tunnelkeeper.forwarding.counted_socket import CountedSocket
 from tunnelkeeper.forwarding.local_clients import ignore
-from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
+from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, join
 from tunnelkeeper.forwarding.socks_stream import SocksStream
+from tunnelkeeper.net.descriptor_pool import DescriptorShare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunnelkeeper.core.forward_spec import TcpAddress
+    from tunnelkeeper.core.forward_spec import Address, TcpAddress
     from tunnelkeeper.core.permit_remote_open import PermitRules
 
 
@@ -29,6 +31,7 @@ class RemoteClients:
         tasks: Runs the connects to the targets of SOCKS clients.
         on_error: Called with a message for each client that cannot be served.
         on_served: Called for each client that is connected to its target.
+        descriptors: The share of the server that opens the channels.
         permits: The targets that SOCKS clients may have.
     """
 
@@ -36,6 +39,7 @@ class RemoteClients:
     tasks: asyncio.TaskGroup
     on_error: Callable[[str], None]
     on_served: Callable[[], None] = ignore
+    descriptors: DescriptorShare = field(default_factory=DescriptorShare)
     permits: PermitRules = None
     counters: Counters = field(default_factory=Counters)
     _check_arrival: asyncio.Future[str] | None = None
@@ -72,9 +76,8 @@ class RemoteClients:
     async def _accept(self, counters: Counters) -> ChannelEndpoint:
         match self.forward:
             case RemoteForward(connect=target):
-                socket = SocketEndpoint()
                 try:
-                    await connect_endpoint(target, socket)
+                    socket = await self._connect(target, is_check=counters is not self.counters)
                 except ConnectError as error:
                     if counters is self.counters:  # a check reports its own failure
                         self.on_error(str(error))
@@ -84,6 +87,25 @@ class RemoteClients:
                 return ChannelEndpoint(counters, lambda channel: join(socket, channel))
             case _:
                 return ChannelEndpoint(counters, self._begin_socks)
+
+    async def _connect(self, target: Address, *, is_check: bool = False) -> CountedSocket:
+        """Connect to a target within the share of the server. A check needs no share.
+
+        Raises ConnectError.
+        """
+        try:
+            place = self.descriptors.occupy() if is_check else self.descriptors.take()
+        except OSError as error:
+            message = f"{error.strerror}; raise the limit of open files for more"
+            raise ConnectError(Reason.RESOURCE_SHORTAGE, message) from error
+        socket = CountedSocket()
+        try:
+            await connect_endpoint(target, socket)
+        except BaseException:
+            place.release()
+            raise
+        socket.occupy(place)
+        return socket
 
     def _begin_socks(self, channel: ChannelEndpoint) -> None:
         def on_request(target: TcpAddress) -> None:
@@ -98,9 +120,8 @@ class RemoteClients:
     async def _serve_socks(
         self, channel: ChannelEndpoint, target: TcpAddress, socks: SocksStream
     ) -> None:
-        socket = SocketEndpoint()
         try:
-            await connect_endpoint(target, socket)
+            socket = await self._connect(target)
         except ConnectError as error:
             self.on_error(str(error))
             socks.reject(error.reason)

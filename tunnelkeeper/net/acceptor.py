@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failure
+from tunnelkeeper.net.descriptor_pool import ShareUsedUpError
 from tunnelkeeper.net.fd_limits import reserve_fd
 from tunnelkeeper.net.stream_transport import StreamTransport, reset_at_close
 
@@ -84,10 +85,17 @@ class Acceptor:
     def _pause_accepting(self, error: OSError) -> None:
         if not self._has_logged_pause:
             self._has_logged_pause = True
-            log.warning("clients wait: %s", local_resources_failure(error.strerror or ""))
+            log.warning("clients wait: %s", _describe(error))
         self._loop.remove_reader(self.socket.fileno())
         self._pause = self._loop.call_later(ACCEPT_RETRY_DELAY, self._resume_accepting)
 
     def _resume_accepting(self) -> None:
         self._pause = None
         self._loop.add_reader(self.socket.fileno(), self._accept)
+
+
+def _describe(error: OSError) -> str:
+    reason = error.strerror or ""
+    if isinstance(error, ShareUsedUpError):
+        return f"{reason}; raise the limit of open files (LimitNOFILE=, ulimit -n) for more"
+    return str(local_resources_failure(reason))

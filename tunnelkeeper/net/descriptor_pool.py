@@ -137,10 +137,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class DescriptorShare:
-    """A pool as its holders use it."""
+    """A pool as its holders use it. Without a holder, only the reserve is kept."""
 
-    pool: DescriptorPool
-    holders: tuple[Holder, ...]
+    pool: DescriptorPool = field(default_factory=DescriptorPool)
+    holders: tuple[Holder, ...] = ()
 
     def check(self) -> None:
         """Raise ShareUsedUpError unless another descriptor may be opened."""

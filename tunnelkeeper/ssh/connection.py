@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncssh
-from asyncssh.constants import OPEN_CONNECT_FAILED
+from asyncssh.constants import OPEN_CONNECT_FAILED, OPEN_RESOURCE_SHORTAGE
 
-from tunnelkeeper.core.connect_error import ConnectError
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.net.dial import set_traffic_class
@@ -287,7 +287,9 @@ class Connection:
             try:
                 endpoint = await accept()
             except ConnectError as refusal:
-                raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, str(refusal)) from refusal
+                is_short = refusal.reason is Reason.RESOURCE_SHORTAGE
+                code = OPEN_RESOURCE_SHORTAGE if is_short else OPEN_CONNECT_FAILED
+                raise asyncssh.ChannelOpenError(code, str(refusal)) from refusal
             except Exception as error:
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, describe(error)) from error
             if self.is_closed:  # it ended while the target was being connected

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from tunnelkeeper.net.descriptor_pool import DescriptorPool
 from tunnelkeeper.ssh.auth.agent import AgentKeyLists
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
@@ -33,6 +34,7 @@ class SshContext:
         known_hosts: The known_hosts files that were read.
         revoked_keys: The files of revoked host keys that were read.
         login_limiter: Bounds the concurrent handshakes with each server.
+        descriptors: The descriptors of the process, which forwards and servers share.
         windows: The memory budget for the receive windows of all channels.
         connection_tracker: The connections and attempts to notify of a network change.
         wall_time: Returns the Unix time, for the validity of certificates.
@@ -43,6 +45,7 @@ class SshContext:
     known_hosts: KnownHostsFiles = field(default_factory=KnownHostsFiles)
     revoked_keys: RevokedKeyFiles = field(default_factory=RevokedKeyFiles)
     login_limiter: LoginLimiter = field(default_factory=LoginLimiter)
+    descriptors: DescriptorPool = field(default_factory=DescriptorPool)
     windows: WindowBudget = field(default_factory=WindowBudget)
     connection_tracker: ConnectionTracker = field(default_factory=ConnectionTracker)
     wall_time: Callable[[], float] = time.time

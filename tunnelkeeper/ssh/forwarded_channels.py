@@ -13,9 +13,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
-from asyncssh.constants import MSG_REQUEST_SUCCESS, OPEN_ADMINISTRATIVELY_PROHIBITED
+from asyncssh.constants import (
+    MSG_REQUEST_SUCCESS,
+    OPEN_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_RESOURCE_SHORTAGE,
+)
 from asyncssh.packet import PacketDecodeError, String, UInt32
 
+from tunnelkeeper.net.descriptor_pool import DescriptorPool
 from tunnelkeeper.ssh.channels import CHANNEL_SETTINGS
 
 if TYPE_CHECKING:
@@ -31,6 +36,10 @@ if TYPE_CHECKING:
     """Returns the session of a channel, or an awaitable of it."""
 
 PORTS = range(1, 65536)
+
+MAX_CHANNELS = 4096
+"""Channels of a connection with which its server opens no further one, as CHANNELS_MAX_CHANNELS in
+OpenSSH's channels.c. A channel that we have closed counts until the server closes it as well."""
 
 _TCP, _UNIX = b"tcpip-forward", b"streamlocal-forward@openssh.com"
 
@@ -77,15 +86,20 @@ class ServerListener:
 
 
 class ForwardedChannelsMixin:
-    """A client connection that serves only channels of its own listeners."""
+    """A client connection that serves only channels of its own listeners.
+
+    descriptors: those of the process, which it shares with other connections.
+    """
 
     create_tcp_channel: Callable[..., SSHTCPChannel[bytes]]
     create_unix_channel: Callable[..., SSHUNIXChannel[bytes]]
     start_task: Callable[..., asyncio.Task[None]]
+    channel_count: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._listeners: dict[ListenKey, ServerListener] = {}
+        self.descriptors = DescriptorPool()
 
     async def request(self, name: bytes, *fields: bytes) -> tuple[int, SSHPacket]:
         """Send a global request. Return the type of the reply and its content."""
@@ -163,6 +177,7 @@ class ForwardedChannelsMixin:
         host, port = _text(packet), packet.get_uint32()
         origin = _text(packet), packet.get_uint32()
         packet.check_end()
+        self._check_channel_count()
         listener = self._find_listener((host, port))
         channel = self.create_tcp_channel(*CHANNEL_SETTINGS)
         channel.set_inbound_peer_names(host, port, *origin)
@@ -174,8 +189,21 @@ class ForwardedChannelsMixin:
         path = _text(packet)
         packet.get_string()  # reserved (PROTOCOL section 2.4 of OpenSSH)
         packet.check_end()
+        self._check_channel_count()
         listener = self._find_listener(path)
         return self.create_unix_channel(*CHANNEL_SETTINGS), listener.session()
+
+    def _process_auth_agent_at_openssh_dot_com_open(self, packet: SSHPacket) -> Any:
+        self._check_channel_count()
+        try:
+            self.descriptors.check()
+        except OSError as error:
+            raise asyncssh.ChannelOpenError(OPEN_RESOURCE_SHORTAGE, str(error.strerror)) from error
+        return super()._process_auth_agent_at_openssh_dot_com_open(packet)  # type: ignore[misc]
+
+    def _check_channel_count(self) -> None:
+        if self.channel_count >= MAX_CHANNELS:
+            raise asyncssh.ChannelOpenError(OPEN_RESOURCE_SHORTAGE, "too many channels are open")
 
     def _find_listener(self, key: ListenKey) -> ServerListener:
         """Return the listener of a channel. Raises ChannelOpenError, which refuses the channel."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.health_checks import Check
     from tunnelkeeper.forwarding.gate import Gate
     from tunnelkeeper.forwarding.pump import Counters
+    from tunnelkeeper.net.descriptor_pool import DescriptorPool
     from tunnelkeeper.tunnel.forward_expansion import ExpandedForward
 
 
@@ -54,9 +55,12 @@ class FailureRecord:
 class ForwardContext:
     """The parts of a tunnel that its forwards use. tasks owns everything that a forward starts.
 
+    tunnel: its name. descriptors: of the process, which the forwards of all tunnels share.
     on_unhealthy: Called when enough checks of the forward have failed to replace the connection.
     """
 
+    tunnel: str
+    descriptors: DescriptorPool
     gate: Gate
     tasks: asyncio.TaskGroup
     clock: Clock

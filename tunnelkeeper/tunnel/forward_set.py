@@ -165,6 +165,8 @@ class ForwardSet:
 
     def _create(self, expanded: ExpandedForward, tunnel: Tunnel) -> AnyRunningForward:
         context = ForwardContext(
+            self._name,
+            self._context.ssh_context.descriptors,
             self.gate,
             self._tasks,
             self._context.clock,

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.client_failures import denial
 from tunnelkeeper.core.forward_spec import LOOPBACK, LocallyBoundForward, TcpAddress, target_of
+from tunnelkeeper.core.shares import Holder
 from tunnelkeeper.core.ssh_values import SocketFileRules
 from tunnelkeeper.forwarding.health_probe import check_local_forward
 from tunnelkeeper.forwarding.local_clients import LocalClients
+from tunnelkeeper.net.descriptor_pool import DescriptorShare
 from tunnelkeeper.net.listener import Listener, ListenError, listen
 from tunnelkeeper.tunnel.forward import FailureRecord, ForwardContext, RunningForward
 
@@ -41,6 +43,7 @@ class RunningLocalForward(RunningForward):
             self._on_client_failed,
             self._on_client_served,
             self._on_denied,
+            DescriptorShare(context.descriptors, (_holder(forward, context.tunnel),)),
         )
         super().__init__(expanded, self.clients.counters, context, self._probe)
         self._listener: Listener | None = None
@@ -124,9 +127,19 @@ class RunningLocalForward(RunningForward):
 
     async def _try_listen(self) -> bool:
         try:
-            self._listener = await listen(self.forward.listen, self.clients.accept, self._rules)
+            self._listener = await listen(
+                self.forward.listen,
+                self.clients.accept,
+                self._rules,
+                self.clients.descriptors.check,
+            )
         except ListenError as failed:
             self._set_state("failed", failed.failure)
             return False
         self._set_state("listening")
         return True
+
+
+def _holder(forward: LocallyBoundForward, tunnel: str) -> Holder:
+    """Return what has a share of the descriptors: the clients of one forward."""
+    return Holder(f"the forward {forward} of {tunnel}", (tunnel, forward))

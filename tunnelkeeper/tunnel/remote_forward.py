@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import RemotelyBoundForward, connectable_address
 from tunnelkeeper.core.retry_policy import BLOCKED_DELAY
+from tunnelkeeper.core.shares import Holder
 from tunnelkeeper.forwarding.health_probe import check_remote_forward
 from tunnelkeeper.forwarding.remote_clients import RemoteClients
+from tunnelkeeper.net.descriptor_pool import DescriptorShare
 from tunnelkeeper.tunnel.forward import ForwardContext, RunningForward
 
 if TYPE_CHECKING:
@@ -36,7 +38,13 @@ class RunningRemoteForward(RunningForward):
         self, forward: RemotelyBoundForward, expanded: ExpandedForward, context: ForwardContext
     ) -> None:
         self.clients = RemoteClients(
-            forward, context.tasks, self._on_client_failed, self._on_client_served
+            forward,
+            context.tasks,
+            self._on_client_failed,
+            self._on_client_served,
+            DescriptorShare(
+                context.descriptors, (Holder(f"the server of {context.tunnel}", context.tunnel),)
+            ),
         )
         super().__init__(expanded, self.clients.counters, context, self._probe)
         self._connection: Connection | None = None
