@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import cache
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncssh
 import pytest
@@ -24,6 +24,7 @@ from tests.ssh.peer import Keys, Packet, Peer, decrypt_packets
 from tunnelkeeper.ssh.channels import TcpChannel
 from tunnelkeeper.ssh.fastpath import connection
 from tunnelkeeper.ssh.fastpath.aes_gcm import CachedGcm
+from tunnelkeeper.ssh.fastpath.receive_scheduler import ReceiveScheduler
 from tunnelkeeper.ssh.transport import ClientTransport
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ class _Wire(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent.append(bytes(data))
+
+    def pause_reading(self) -> None:
+        """Do nothing: the test decides when data arrives."""
+
+    def resume_reading(self) -> None:
+        """Do nothing, as pause_reading()."""
 
     def abort(self) -> None:
         """Do nothing: there is no connection to abort."""
@@ -146,9 +153,10 @@ class Established:
         self.wire = _Wire()
         self.peer = Peer(theirs)
         self._channels: list[tuple[Any, Any]] = []
-        self.loop: Any = _FakeLoop()
+        self.loop = cast("Any", _FakeLoop())
         self._owner = _Owner()
         self.transport: Any = _CountingTransport(self.loop, _options())
+        self.transport.scheduler = ReceiveScheduler(self.loop, lambda: 0.0)  # a turn never ends
         self.transport._transport = self.wire
         self.transport._owner = self._owner
         self.transport._recv_handler = self.transport._recv_pkthdr

@@ -114,6 +114,7 @@ class AuthSession:
             self.transport.abort()
             return None
         self._is_authenticated = True
+        self.transport.flow = self._context.key_flows.of(admitted.key.blob)
         if self._keys_store is not self._context.authorized_keys:
             # The reload has checked the open connections, and this one was not among them.
             self.transport.disconnect(

@@ -15,6 +15,7 @@ from tunnelkeeper.relay.budgets import ChannelBudget, relay_descriptors
 from tunnelkeeper.relay.penalties import Penalties
 from tunnelkeeper.relay.registry import Registry
 from tunnelkeeper.relay.revoked_keys import RevokedKeysFile
+from tunnelkeeper.ssh.fastpath.receive_scheduler import Flows
 from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 
 if TYPE_CHECKING:
@@ -77,3 +78,5 @@ class RelayContext:
     windows: WindowBudget = field(default_factory=WindowBudget)
     descriptors: DescriptorPool = field(default_factory=relay_descriptors)
     channels: ChannelBudget = field(default_factory=ChannelBudget)
+    login_flows: Flows = field(default_factory=Flows)  # by source address
+    key_flows: Flows = field(default_factory=Flows)

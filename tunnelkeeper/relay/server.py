@@ -32,6 +32,7 @@ from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
 from tunnelkeeper.relay.budgets import check_login
 from tunnelkeeper.relay.context import RelayContext
 from tunnelkeeper.relay.live_access import LiveAccess
+from tunnelkeeper.relay.penalties import source_of
 from tunnelkeeper.relay.registry import Name
 from tunnelkeeper.relay.transport import ServerTransport
 
@@ -167,6 +168,7 @@ class RelayServer:
         loop = asyncio.get_running_loop()
         session.transport = ServerTransport(loop, self._options, session)
         session.transport.windows = self._context.windows
+        session.transport.flow = self._context.login_flows.of(source_of(address.host))
         self._admission.add(session)
         return session.transport
 

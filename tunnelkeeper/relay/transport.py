@@ -137,6 +137,11 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         limit = self.handler.channel_limit if self.handler is not None else 0
         return 0 < limit <= self.channel_count
 
+    @property
+    def is_logging_in(self) -> bool:
+        """Whether the client has not logged in, and shares the time that is kept for logins."""
+        return not self._auth_complete
+
     async def reload_config(self) -> None:
         """Do nothing: asyncssh would search for config files at every login, in a thread."""
 
@@ -180,12 +185,15 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         def verify_signature(key: asyncssh.SSHKey) -> bool:
             if not msg:
                 return True
+            began = self.scheduler.clock()
             try:
                 algorithm = SSHPacket(signature).get_string()
                 signed = String(self._session_id) + msg
                 return algorithm in self._sig_algs and key.verify(signed, signature)
             except (PacketDecodeError, ValueError):
                 return False
+            finally:
+                self.scheduler.charge_login(self, self.scheduler.clock() - began)
 
         return await self._auth_handler.authenticate(username, key_data, verify_signature)
 

@@ -21,7 +21,6 @@ from typing import Any
 
 import asyncssh
 from asyncssh.channel import SSHChannel
-from asyncssh.connection import SSHConnection
 from asyncssh.constants import (
     MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_DATA,
@@ -38,9 +37,9 @@ from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import PacketDecodeError, SSHPacket
 from cryptography.exceptions import InvalidTag
 
-from tunnelkeeper.net.stream_transport import BufferList
 from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES, CachedGcm, install_cached_gcm
 from tunnelkeeper.ssh.fastpath.reassembly import DataBatch, PartialPacket
+from tunnelkeeper.ssh.fastpath.turns import TurnConnection
 
 TESTED_VERSIONS = frozenset({"2.24.1"})
 IS_TESTED_VERSION = asyncssh.__version__ in TESTED_VERSIONS
@@ -134,7 +133,7 @@ class FastPathChannel(SSHChannel[bytes]):
         return cipher
 
 
-class FastPathConnection(SSHConnection):
+class FastPathConnection(TurnConnection):
     """A connection that processes received data on the fast path if possible."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -226,23 +225,10 @@ class FastPathConnection(SSHConnection):
     accepts_buffer_list = True
     """Read by the jump host's channel that carries this connection."""
 
-    def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
-        """Process bytes from the peer."""
-        if isinstance(data, BufferList):
-            data = b"".join(data.views)
+    def _process_read(self, data: bytes | memoryview) -> None:
         if not ENABLED:
-            super().data_received(data, datatype)
+            super()._process_read(data)
             return
-        try:
-            self._process_read(data, datatype)
-            self._batch.flush()
-        except asyncssh.DisconnectError as error:
-            self._send_disconnect(error.code, error.reason, error.lang)
-            self._force_close(error)
-        except Exception:  # noqa: BLE001  as asyncssh does with what its callbacks raise
-            self.internal_error()
-
-    def _process_read(self, data: bytes, datatype: Any) -> None:
         if self._inpbuf and self._is_between_packets:
             data, self._inpbuf = b"".join((self._inpbuf, data)), b""
         view = memoryview(data)
@@ -250,10 +236,12 @@ class FastPathConnection(SSHConnection):
             view = self._partial_packet.append(view)
             if self._partial_packet.missing:
                 return
-            self._process_view(memoryview(self._partial_packet.join()), datatype)
-        self._process_view(view, datatype)
+            if view:
+                self._unprocessed.appendleft(view)
+            view = memoryview(self._partial_packet.join())
+        self._process_view(view)
 
-    def _process_view(self, view: memoryview, datatype: Any) -> None:
+    def _process_view(self, view: memoryview) -> None:
         """Process the complete packets of a read. Keep an incomplete packet at its end."""
         while view and self._transport is not None:  # else the last packet ended the connection
             if self._is_between_packets:
@@ -265,14 +253,16 @@ class FastPathConnection(SSHConnection):
                     # If asyncssh started this packet, it would also have to finish it.
                     self._partial_packet.start(view, missing)
                     return
+            if self._is_answering or (self._is_turn_over and self._is_between_packets):
+                self._unprocessed.appendleft(view)
+                return
             self._batch.flush()
             packet = self._first_packet(view)
-            super().data_received(bytes(packet), datatype)
+            super()._process_read(packet)
             view = view[len(packet) :]
 
-    @property
-    def _is_between_packets(self) -> bool:
-        return self._transport is not None and self._recv_handler == self._recv_pkthdr
+    def _finish_turn(self) -> None:
+        self._batch.flush()
 
     def _missing_bytes(self, view: memoryview) -> int:
         """Return the bytes missing from the first packet; 0 if only asyncssh can tell."""
@@ -312,6 +302,8 @@ class FastPathConnection(SSHConnection):
             if not self._handle_packet(cipher, plain):
                 break
             offset = next_offset
+            if self._is_turn_over:
+                break
         return offset
 
     def _handle_packet(self, cipher: CachedGcm, plain: bytes) -> bool:
