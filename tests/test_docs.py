@@ -42,6 +42,8 @@ from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.failures import NEEDS_USER_CAUSES, NO_HANDSHAKE_CAUSES, Cause
 from tunnelkeeper.core.retry_policy import NO_HANDSHAKE_MAX_DELAY
 from tunnelkeeper.core.snapshot import StateName, StatusSnapshot
+from tunnelkeeper.relay import access_control
+from tunnelkeeper.relay.access_control import Banned, Kicked, Unbanned
 from tunnelkeeper.sshconfig import gather_facts
 from tunnelkeeper.sshconfig.resolve import LookupResult, resolve
 
@@ -249,6 +251,13 @@ RESULTS: dict[str, type[msgspec.Struct]] = {
 }
 
 
+RELAY_RESULTS: dict[str, type[msgspec.Struct]] = {
+    "kick": Kicked,
+    "ban": Banned,
+    "unban": Unbanned,
+}
+
+
 def test_every_method_is_documented_and_no_other() -> None:
     assert headings(PROTOCOL, 3) == list(PARAMETERS)
 
@@ -282,11 +291,28 @@ def test_the_conversations_in_the_protocol_are_valid() -> None:
     conversation = [line for line in lines if line.startswith('{"jsonrpc"')]
     for asked, said in pairwise(conversation):
         if "method" in (request := json.loads(asked)) and "id" in request:
-            msgspec.convert(request.get("params", {}), PARAMETERS[request["method"]])
-            check_answer(said, RESULTS[request["method"]])
+            method = request["method"]
+            params = PARAMETERS.get(method) or relay_parameters()[method]
+            msgspec.convert(request.get("params", {}), params)
+            check_answer(said, {**RESULTS, **RELAY_RESULTS}[method])
     for line in conversation:
         if "id" not in json.loads(line):
             check_event(line)
+
+
+def test_the_methods_of_the_relay_are_documented_with_their_parameters() -> None:
+    rows = rows_of(section(PROTOCOL, "The relay's methods"))
+    documented = {row[0].strip("`"): set(re.findall("`(\\w+)`:", row[1])) for row in rows}
+
+    assert documented == {
+        name: {field.name for field in msgspec.structs.fields(params)}
+        for name, params in relay_parameters().items()
+    }
+
+
+def relay_parameters() -> dict[str, type[msgspec.Struct]]:
+    methods = access_control.METHODS
+    return {name: method.params for name, method in methods.items() if isinstance(method, Method)}
 
 
 def check_answer(line: str, kind: type[msgspec.Struct]) -> None:

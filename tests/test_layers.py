@@ -26,7 +26,7 @@ LAYERS = {
     "ssh": "core net forwarding sshconfig",
     "control": "core net",
     "tunnel": "core clock net config sshconfig forwarding ssh control systemd presentation",
-    "relay": "core paths clock net config control forwarding ssh systemd presentation",
+    "relay": "core atomic_write paths clock net config control forwarding ssh systemd presentation",
     "oneshot": "core clock net config sshconfig autossh forwarding ssh control presentation tunnel",
     "daemon": (
         "core paths clock net config sshconfig forwarding ssh control systemd presentation tunnel"

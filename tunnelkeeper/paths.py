@@ -52,6 +52,16 @@ def state_folder(env: Environment) -> Path:
     return _xdg_folder("XDG_STATE_HOME", ".local/state", env)
 
 
+def relay_state_folder(env: Environment) -> Path:
+    """Return the folder for data of a relay that outlives it.
+
+    It is the StateDirectory= of its unit (systemd.exec(5)), if there is one, and never a folder of
+    a supervisor.
+    """
+    state = _absolute(env.get("STATE_DIRECTORY", "").partition(":")[0])
+    return state or state_folder(env).with_name(f"{_FOLDER}-relay")
+
+
 def claims_folder(env: Environment) -> Path:
     """Return the folder of the files that supervisors lock while they hold a config file."""
     return state_folder(env) / "claims"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import stat
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from tests.e2e.services import echo
 from tests.e2e.waiting import wait_until
 from tests.relay.openssh_client import GREETING, Ssh
 from tests.relay.relay_process import RelayProcess, authorized_keys_line, start_relay
+from tunnelkeeper.relay import ban_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,29 +77,36 @@ def test_status_shows_clients_and_their_bindings(sandbox: Sandbox) -> None:
     assert status["listen"] == [f"127.0.0.1:{relay.port}"]
 
 
-def test_a_reload_keeps_connections_and_refuses_removed_keys(sandbox: Sandbox) -> None:
+def test_a_reload_keeps_connections_but_those_of_removed_keys(sandbox: Sandbox) -> None:
+    kept_line = sandbox.authorized_keys.read_text()
+    other_key = make_key(sandbox.directory / "other")
+    sandbox.authorized_keys.write_text(kept_line + authorized_keys_line(other_key))
     relay, service, port = (
         start_relay(sandbox, limits=WITHOUT_PENALTIES),
         sandbox.service(echo),
         free_port(),
     )
-    other_key = make_key(sandbox.directory / "other")
     with Ssh(sandbox, relay) as ssh:
         ssh.tunnel("-R", f"{port}:{service}")
-        relay.wait_until_bound(f"localhost:{port}")
-        sandbox.authorized_keys.write_text(authorized_keys_line(other_key))
+        removed = ssh.tunnel("-R", f"home:22:{service}", key=other_key)
+        relay.wait_until_bound(f"localhost:{port}", "home:22")
+        sandbox.authorized_keys.write_text(kept_line)
         relay.write_config(limits=WITHOUT_PENALTIES, permit_listen=["*:1"], listen=["127.0.0.1:1"])
         reloaded = relay.run("reload")
 
-        assert reloaded.stdout.splitlines() == [
+        *changes, disconnected = reloaded.stdout.splitlines()
+        assert changes == [
             "authorized keys are read again",
             "listen changed and takes effect after a restart",
             "permit_listen changed",
         ]
+        assert disconnected.startswith("disconnected box@127.0.0.1:")
+        assert disconnected.endswith(": this key is not authorized")
+        assert removed.wait(20) != 0
         assert exchange(port, b"still forwarded") == b"still forwarded"
-        assert GREETING not in ssh.run().stderr
-        assert GREETING in ssh.run(key=other_key).stderr
-        assert "remote port forwarding failed" in ssh.run("-R", "0:x:1", key=other_key).stderr
+        assert GREETING not in ssh.run(key=other_key).stderr
+        assert GREETING in ssh.run().stderr
+        assert "remote port forwarding failed" in ssh.run("-R", "0:x:1").stderr
 
 
 def test_a_bad_file_changes_nothing_on_reload(sandbox: Sandbox) -> None:
@@ -280,3 +289,77 @@ def test_status_imports_neither_ssh_nor_asyncio(sandbox: Sandbox) -> None:
     )
 
     assert completed.stderr == "set()\n"
+
+
+# -- kick and ban ----------------------------------------------------------------------------------
+
+
+def test_kick_disconnects_a_client_which_may_log_in_again(sandbox: Sandbox) -> None:
+    relay, service = start_relay(sandbox), sandbox.service(echo)
+    with Ssh(sandbox, relay) as ssh:
+        kicked = ssh.tunnel("-R", f"home:22:{service}")
+        relay.wait_until_bound("home:22")
+
+        done = relay.run("kick", "box")
+
+        assert done.returncode == 0
+        assert done.stdout.startswith("disconnected box@127.0.0.1:")
+        assert kicked.wait(20) != 0
+        assert GREETING in ssh.run().stderr
+    absent = relay.run("kick", "box")
+    assert absent.returncode == 4
+    assert "no client is connected as user 'box'" in absent.stderr
+
+
+def test_a_ban_of_a_key_survives_a_restart_and_ends_with_unban(sandbox: Sandbox) -> None:
+    relay, service = start_relay(sandbox, limits=WITHOUT_PENALTIES), sandbox.service(echo)
+    with Ssh(sandbox, relay) as ssh:
+        banned = ssh.tunnel("-R", f"home:22:{service}")
+        relay.wait_until_bound("home:22")
+        fingerprint = relay.status()["clients"][0]["key"]
+
+        done = json.loads(relay.run("ban", fingerprint, "--for", "1h", "--json").stdout)
+
+        assert done["target"] == fingerprint
+        assert done["problem"] is None
+        assert len(done["disconnected"]) == 1
+        assert banned.wait(20) != 0
+        assert GREETING not in ssh.run().stderr
+
+        relay.end(signal.SIGTERM)
+        relay.start()
+        assert [ban["target"] for ban in relay.status()["bans"]] == [fingerprint]
+        assert f"{fingerprint}: until " in relay.run("status").stdout
+        assert GREETING not in ssh.run().stderr
+        [file] = relay.directory.glob("tunnelkeeper-relay/bans-*.json")
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+        assert relay.run("unban", fingerprint).stdout == f"unbanned {fingerprint}\n"
+        assert GREETING in ssh.run().stderr
+        assert not file.exists()
+    again = relay.run("unban", fingerprint)
+    assert again.returncode == 4
+    assert f"{fingerprint} is not banned" in again.stderr
+
+
+def test_a_relay_does_not_start_without_its_bans(
+    stopped_relay: RelayProcess, sandbox: Sandbox
+) -> None:
+    folder = stopped_relay.directory / "tunnelkeeper-relay"
+    folder.mkdir()
+    file = ban_file.path_for(stopped_relay.config, {"XDG_STATE_HOME": str(stopped_relay.directory)})
+    file.write_text("nonsense")
+
+    done = stopped_relay.run("serve", "--config", str(stopped_relay.config))
+
+    assert done.returncode == 2
+    assert f"cannot read the bans in {file}: " in done.stderr
+    assert "repair the file, or remove it" in done.stderr
+
+
+@pytest.mark.parametrize("duration", ["0", "-1", "soon", "101y", "1e9"])
+def test_a_ban_needs_a_valid_duration(stopped_relay: RelayProcess, duration: str) -> None:
+    done = stopped_relay.run("ban", "192.0.2.7", "--for", duration)
+
+    assert done.returncode == 2
+    assert "duration" in done.stderr

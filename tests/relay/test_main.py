@@ -12,6 +12,7 @@ from tests.fake_clock import settle
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.presentation.formatting import format_record
 from tunnelkeeper.relay import main
+from tunnelkeeper.relay.access_control import AccessControl
 from tunnelkeeper.relay.main import LineFormatter
 from tunnelkeeper.systemd import notify
 
@@ -48,7 +49,8 @@ def test_a_sighup_while_the_relay_ends_has_no_effect(
 ) -> None:
     source: Any = None  # it is not read
     relay: Any = SignalledRelay()
+    access = AccessControl(relay, tmp_path / "bans.json")
     manager = notify.from_environment({})
-    asyncio.run(main._serve(source, relay, tmp_path / "socket", manager, []))
+    asyncio.run(main._serve(source, relay, access, tmp_path / "socket", manager, []))
 
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from tunnelkeeper.cli.relay_table import client_row, heading, refusal_lines
+from tunnelkeeper.cli.relay_table import BANS_SHOWN, ban_lines, client_row, heading, refusal_lines
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.relay_snapshot import (
+    BanSnapshot,
     BindingSnapshot,
     ClientSnapshot,
     RefusalSnapshot,
@@ -120,6 +121,24 @@ def test_the_number_of_recent_refusals_is_bounded() -> None:
     assert (snapshot.logins, snapshot.opens, snapshot.listens) == (3 * RECENT, 1, 0)
     assert len(snapshot.recent) == RECENT
     assert (snapshot.recent[-1].user, snapshot.recent[-1].reason) == ("a\\x1bb", "bad\\nwords")
+
+
+# -- bans ------------------------------------------------------------------------------------------
+
+
+def test_bans_have_a_line_each_and_the_newest_are_shown() -> None:
+    two = [BanSnapshot("192.0.2.7", NOON, None), BanSnapshot("192.0.2.0/24", NOON, NOON)]
+    many = [BanSnapshot(f"192.0.2.{n}", NOON, None) for n in range(BANS_SHOWN + 1)]
+
+    assert ban_lines(make_status()) == []
+    assert ban_lines(make_status(bans=two), utc=True) == [
+        "banned: 2",
+        "2026-11-22T12:00:00Z  192.0.2.7: no end",
+        "2026-11-22T12:00:00Z  192.0.2.0/24: until 2026-11-22T12:00:00Z",
+    ]
+    lines = ban_lines(make_status(bans=many))
+    assert lines[:2] == ["banned: 21", "the newest 20 of them; --json lists all"]
+    assert len(lines) == BANS_SHOWN + 2
 
 
 # -- reload ----------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""`tunnelkeeper relay serve|status|check|reload`: run the relay server, or query a running one."""
+"""`tunnelkeeper relay serve|status|check|reload`: run the relay server, or query a running one.
+
+`relay_access` has `kick`, `ban` and `unban`.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,16 @@ import msgspec
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch, status_table
 from tunnelkeeper.cli.check import report_findings
+from tunnelkeeper.cli.relay_access import ban, kick, unban
 from tunnelkeeper.cli.relay_instance import connect, instance_for
-from tunnelkeeper.cli.relay_table import HEADERS, Row, client_row, heading, refusal_lines
+from tunnelkeeper.cli.relay_table import (
+    HEADERS,
+    Row,
+    ban_lines,
+    client_row,
+    heading,
+    refusal_lines,
+)
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT, WORK_TIMEOUT
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
@@ -84,8 +95,9 @@ def status(settings: Settings, config: str | None, utc: bool, as_json: bool) -> 
         status_table.print_table(
             _client_table([client_row(client, now) for client in relay.clients])
         )
-    if lines := refusal_lines(relay, utc=utc):
-        click.echo("\n" + "\n".join(lines))
+    for lines in (ban_lines(relay, utc=utc), refusal_lines(relay, utc=utc)):
+        if lines:
+            click.echo("\n" + "\n".join(lines))
     return ExitCode.OK
 
 
@@ -114,6 +126,11 @@ def reload(settings: Settings, config: str | None) -> int:
     with connect(settings, config, WORK_TIMEOUT) as client:
         click.echo("\n".join(client.reload()))
     return ExitCode.OK
+
+
+command.add_command(kick)
+command.add_command(ban)
+command.add_command(unban)
 
 
 def _address(written: str) -> TcpAddress:

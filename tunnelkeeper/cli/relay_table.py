@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HEADERS = ("USER", "ADDRESS", "HOLDS", "SINCE", "CHANNELS", "IN / OUT")
 REFUSALS_SHOWN = 10
+BANS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,22 @@ def refusal_lines(relay: RelaySnapshot, *, utc: bool = False) -> list[str]:
         who = f"{refusal.user}@{refusal.address}" if refusal.user else refusal.address
         at = format_moment(parse_time(refusal.at), utc=utc)
         lines.append(printable(f"{at}  {refusal.what:10}  {who}: {refusal.reason}", 1000))
+    return lines
+
+
+def ban_lines(relay: RelaySnapshot, *, utc: bool = False) -> list[str]:
+    """Return a line for each ban, newest last; empty without any."""
+    if not relay.bans:
+        return []
+    lines = [f"banned: {len(relay.bans)}"]
+    if len(relay.bans) > BANS_SHOWN:
+        lines.append(f"the newest {BANS_SHOWN} of them; --json lists all")
+    for ban in relay.bans[-BANS_SHOWN:]:
+        since = format_moment(parse_time(ban.since), utc=utc)
+        end = "no end"
+        if ban.until is not None:
+            end = f"until {format_moment(parse_time(ban.until), utc=utc)}"
+        lines.append(printable(f"{since}  {ban.target}: {end}", 1000))
     return lines
 
 

@@ -63,6 +63,14 @@ class RefusalsSnapshot(msgspec.Struct, frozen=True):
     recent: list[RefusalSnapshot]
 
 
+class BanSnapshot(msgspec.Struct, frozen=True):
+    """An address, network or key that is kept out. until: None for a ban without an end."""
+
+    target: str
+    since: str
+    until: str | None
+
+
 class RelaySnapshot(msgspec.Struct, frozen=True):
     """The whole result. waiting: connections that have not authenticated."""
 
@@ -75,3 +83,4 @@ class RelaySnapshot(msgspec.Struct, frozen=True):
     waiting: int
     clients: list[ClientSnapshot]
     refusals: RefusalsSnapshot
+    bans: list[BanSnapshot] = []

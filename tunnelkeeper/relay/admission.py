@@ -68,6 +68,9 @@ class AdmissionControl:
         Clients that only hold connections open therefore cannot keep others out.
         """
         limits = self._context.configuration.limits
+        if self._context.bans.of_address(address.host, self._context.clock.wall()):
+            self._record_refusal(address, "the address is banned")
+            return PENALTY_MESSAGE
         if limits.penalties and self._context.penalties.is_refused(address.host, self._clock()):
             self._record_refusal(address, "too many recent failures from this address")
             return PENALTY_MESSAGE

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.relay.admission import AdmissionControl
+    from tunnelkeeper.relay.bans import Ban
     from tunnelkeeper.relay.context import RelayContext
+    from tunnelkeeper.relay.key_auth import Candidate
     from tunnelkeeper.relay.transport import ServerTransport
 
 MIN_FAIL_DELAY = 0.005
@@ -115,10 +117,10 @@ class AuthSession:
             return None
         self._is_authenticated = True
         self.transport.flow = self._context.key_flows.of(admitted.key.blob)
-        if self._keys_store is not self._context.authorized_keys:
-            # The reload has checked the open connections, and this one was not among them.
+        if self._keys_store is not self._context.authorized_keys or self._ban_of(admitted.key):
+            # The reload or ban has ended the open connections, and this one was not among them.
             self.transport.disconnect(
-                DISC_BY_APPLICATION, "the keys were read again during this login; connect again"
+                DISC_BY_APPLICATION, "the permission to log in changed meanwhile; connect again"
             )
             return None
         limit = self._limits.connections_per_key
@@ -170,10 +172,16 @@ class AuthSession:
             path = self._context.configuration.revoked_keys
             if reason := await self._context.revoked_keys.denial(path, candidate):
                 return Denied(reason)
+            if ban := self._ban_of(candidate):
+                return Denied(f"{ban} is banned")
             candidate.key.set_touch_required(verdict.touch_required)
             if not verify_signature(candidate.key):
                 return Denied("the signature is invalid")
         return verdict
+
+    def _ban_of(self, key: Candidate) -> Ban | None:
+        host, now = self.address.host, self._context.clock.wall()
+        return self._context.bans.refuses(host, key.fingerprints, now)
 
     def _add_penalty(self) -> None:
         """Penalize a connection that ended without a login, as sshd's monitor does."""

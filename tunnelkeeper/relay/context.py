@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.clock import SystemClock, iso_now
 from tunnelkeeper.core.relay_snapshot import RefusalSnapshot, RefusalsSnapshot
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.relay.bans import BanList
 from tunnelkeeper.relay.budgets import ChannelBudget, relay_descriptors
 from tunnelkeeper.relay.penalties import Penalties
 from tunnelkeeper.relay.registry import Registry
@@ -71,6 +72,7 @@ class RelayContext:
     configuration: RelayConfiguration
     authorized_keys: AuthorizedKeysStore
     revoked_keys: RevokedKeysFile = field(default_factory=RevokedKeysFile)
+    bans: BanList = field(default_factory=BanList)
     clock: Clock = field(default_factory=SystemClock)
     registry: Registry = field(default_factory=Registry)
     refusals: RefusalLog = field(default_factory=RefusalLog)

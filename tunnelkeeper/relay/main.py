@@ -35,12 +35,17 @@ from tunnelkeeper.net.listener import ListenError
 from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
 from tunnelkeeper.presentation.formatting import format_moment
 from tunnelkeeper.relay import (
+    access_control,
     authorized_keys_store,
+    ban_file,
     host_key,
     revoked_keys,
     socket_activation,
     strict_modes,
 )
+from tunnelkeeper.relay.access_control import AccessControl
+from tunnelkeeper.relay.ban_file import BanFileError
+from tunnelkeeper.relay.bans import BanList
 from tunnelkeeper.relay.host_key import HostKeyError
 from tunnelkeeper.relay.server import RelayServer
 from tunnelkeeper.relay.socket_activation import UnusableSocketError
@@ -71,17 +76,19 @@ def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
     if manager.watchdog:
         faulthandler.enable()  # the watchdog aborts a stuck loop; this prints where it hung
     fd_limits.raise_limit()  # each channel is a socket, all in one process
+    ban_path = ban_file.path_for(source.path, os.environ)
     try:
         configuration = source.read()
         host_keys = [
             host_key.load(Path(path), strict_modes=configuration.strict_modes)
             for path in configuration.host_keys
         ]
+        bans = BanList(ban_file.load(ban_path))
     except ConfigError as error:
         for problem in error.problems:
             _print_error(str(problem))
         return ExitCode.USAGE
-    except HostKeyError as error:
+    except (HostKeyError, BanFileError) as error:
         _print_error(str(error))
         return ExitCode.USAGE
     code = ExitCode.OK
@@ -91,10 +98,11 @@ def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
     except (OSError, UnusableSocketError) as error:
         _print_error(str(error))
         return ExitCode.FAILED
-    relay = RelayServer(configuration, host_keys)
+    relay = RelayServer(configuration, host_keys, bans=bans)
     try:
         with closing(writer):  # the log comes before the reason of the end
-            asyncio.run(_serve(source, relay, socket_path, manager, passed_sockets))
+            access = AccessControl(relay, ban_path)
+            asyncio.run(_serve(source, relay, access, socket_path, manager, passed_sockets))
     except* ListenError as failed:
         code = ExitCode.FAILED
         for failure in failed.exceptions:
@@ -171,6 +179,7 @@ METHODS: Methods = {
     "version": Method(NoParams, version),
     "status": Method(NoParams, _status),
     "reload": Method(NoParams, _reload),
+    **access_control.METHODS,
     "shutdown": Method(NoParams, _shutdown),
 }
 
@@ -184,6 +193,7 @@ class _RunningRelay:
 
     source: ConfigSource
     relay: RelayServer
+    access: AccessControl
     stopping: asyncio.Event
     manager: ServiceManager
     files: SerialExecutor = field(default_factory=SerialExecutor)
@@ -225,6 +235,7 @@ class _RunningRelay:
 async def _serve(
     source: ConfigSource,
     relay: RelayServer,
+    access: AccessControl,
     socket_path: Path,
     manager: ServiceManager,
     passed_sockets: list[socket.socket],
@@ -232,7 +243,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
     loop.set_exception_handler(_log_fault)
-    running = _RunningRelay(source, relay, asyncio.Event(), manager)
+    running = _RunningRelay(source, relay, access, asyncio.Event(), manager)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.shutdown)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the configuration has just been read

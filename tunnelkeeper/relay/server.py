@@ -20,15 +20,21 @@ from asyncssh.kex import get_default_kex_algs
 from asyncssh.public_key import get_default_public_key_algs
 
 from tunnelkeeper import __version__
-from tunnelkeeper.clock import SystemClock, iso_now
+from tunnelkeeper.clock import SystemClock, iso, iso_now
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
-from tunnelkeeper.core.relay_snapshot import BindingSnapshot, ClientSnapshot, RelaySnapshot
+from tunnelkeeper.core.relay_snapshot import (
+    BanSnapshot,
+    BindingSnapshot,
+    ClientSnapshot,
+    RelaySnapshot,
+)
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.listener import Listener, adopt, listen
 from tunnelkeeper.relay import socket_activation
 from tunnelkeeper.relay.admission import AdmissionControl, AdmissionProtocol
 from tunnelkeeper.relay.auth_session import AuthSession
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
+from tunnelkeeper.relay.bans import BanList
 from tunnelkeeper.relay.budgets import check_login
 from tunnelkeeper.relay.context import RelayContext
 from tunnelkeeper.relay.live_access import LiveAccess
@@ -38,9 +44,10 @@ from tunnelkeeper.relay.transport import ServerTransport
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tunnelkeeper.clock import Clock
+    from tunnelkeeper.relay.bans import Ban
     from tunnelkeeper.relay.client_session import ClientSession
     from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
     from tunnelkeeper.relay.registry import Binding, BindTarget
@@ -69,10 +76,14 @@ class RelayServer:
         configuration: RelayConfiguration,
         host_keys: Sequence[asyncssh.SSHKey],
         clock: Clock | None = None,
+        bans: BanList | None = None,
     ) -> None:
         self._host_keys = host_keys
         self._context = RelayContext(
-            configuration, _authorized_keys(configuration), clock=clock or SystemClock()
+            configuration,
+            _authorized_keys(configuration),
+            bans=bans or BanList(),
+            clock=clock or SystemClock(),
         )
         self._admission = AdmissionControl(self._context)
         self._options = _options(configuration, host_keys)
@@ -89,6 +100,21 @@ class RelayServer:
             for listener in self._listeners
             for bound in listener.sockets
         ]
+
+    @property
+    def bans(self) -> BanList:
+        """The addresses and keys that are kept out."""
+        return self._context.bans
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of bans and of the validity of keys."""
+        return self._context.clock
+
+    @property
+    def config_path(self) -> str:
+        """The path of relay.toml, or an empty text."""
+        return self._context.configuration.path
 
     @property
     def fingerprints(self) -> list[str]:
@@ -147,6 +173,13 @@ class RelayServer:
         """Disconnect the clients that may not log in any more; return a sentence for each."""
         return await self._live_access.revalidate()
 
+    def disconnect(self, matches: Callable[[ClientSession], bool], reason: str) -> list[str]:
+        """Disconnect the clients that match; return them as `user@address:port`.
+
+        reason: for the log and for the clients.
+        """
+        return self._live_access.disconnect(matches, reason)
+
     def status(self) -> RelaySnapshot:
         """Return the snapshot for front ends."""
         return RelaySnapshot(
@@ -159,6 +192,7 @@ class RelayServer:
             waiting=self._admission.waiting,
             clients=[_client_snapshot(client) for client in self._clients],
             refusals=self._context.refusals.snapshot(),
+            bans=[_ban_snapshot(ban) for ban in self.bans.current(self.clock.wall())],
         )
 
     def _create_transport(self, address: TcpAddress) -> ServerTransport:
@@ -246,6 +280,10 @@ def _client_snapshot(client: ClientSession) -> ClientSnapshot:
         bytes_out=traffic.bytes_out,
         holds=[_binding_snapshot(binding) for binding in client.bindings],
     )
+
+
+def _ban_snapshot(ban: Ban) -> BanSnapshot:
+    return BanSnapshot(str(ban), iso(ban.since), None if ban.until is None else iso(ban.until))
 
 
 def _binding_snapshot(binding: Binding) -> BindingSnapshot:

@@ -1,0 +1,115 @@
+"""`tunnelkeeper relay kick|ban|unban`: disconnect clients of a running relay, and keep them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from tunnelkeeper.cli.relay_instance import connect
+from tunnelkeeper.cli.settings import ANSWER_TIMEOUT
+from tunnelkeeper.config.errors import InvalidValueError
+from tunnelkeeper.config.value_parsers import positive_duration
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.presentation.formatting import format_moment, parse_time
+
+if TYPE_CHECKING:
+    from tunnelkeeper.cli.settings import Settings
+
+_config = click.option("--config", metavar="FILE", help="The config file, relay.toml.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print the relay's answer as JSON.")
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """The result of any of the methods."""
+
+    target: str = ""
+    until: str | None = None
+    disconnected: list[str] = []
+    problem: str | None = None
+
+
+def _duration(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return positive_duration(text if not text.isdecimal() else int(text))
+    except (InvalidValueError, ValueError) as error:
+        raise click.BadParameter(printable(str(error))) from error
+
+
+@click.command(short_help="disconnect the clients of a user or a key")
+@click.argument("target", metavar="USER|FINGERPRINT")
+@_config
+@_json
+@click.pass_obj
+def kick(settings: Settings, target: str, config: str | None, as_json: bool) -> int:
+    """Disconnect the clients of a user, or of a key by its SHA256 fingerprint.
+
+    They may log in again at once; `relay ban` keeps them out.
+    """
+    return _call(settings, config, "kick", as_json=as_json, target=target)
+
+
+@click.command(short_help="keep an address, a network or a key out")
+@click.argument("target", metavar="ADDRESS|FINGERPRINT")
+@click.option(
+    "--for",
+    "seconds",
+    metavar="DURATION",
+    callback=_duration,
+    help="How long, such as 90s, 10m, 1h or 7d; without it, until `relay unban`.",
+)
+@_config
+@_json
+@click.pass_obj
+def ban(
+    settings: Settings, target: str, seconds: float | None, config: str | None, as_json: bool
+) -> int:
+    """Keep out an address, a network such as 203.0.113.0/24, or a key by its SHA256 fingerprint.
+
+    Its clients are disconnected. A ban survives restarts of the relay.
+    """
+    return _call(settings, config, "ban", as_json=as_json, target=target, seconds=seconds)
+
+
+@click.command(short_help="end a ban")
+@click.argument("target", metavar="ADDRESS|FINGERPRINT")
+@_config
+@_json
+@click.pass_obj
+def unban(settings: Settings, target: str, config: str | None, as_json: bool) -> int:
+    """End the ban of an address, a network or a key; `relay status` lists the bans."""
+    return _call(settings, config, "unban", as_json=as_json, target=target)
+
+
+def _call(
+    settings: Settings, config: str | None, method: str, *, as_json: bool, **params: object
+) -> int:
+    """Call a method and print what it did. Return 1 if the bans could not be saved."""
+    with connect(settings, config, ANSWER_TIMEOUT) as client:
+        result = client.call(method, None, **params)
+    answer = msgspec.json.decode(result, type=_Answer)
+    if as_json:
+        click.echo(msgspec.json.format(result))
+    else:
+        if method != "kick":
+            click.echo(_sentence(method, answer))
+        for each in answer.disconnected:
+            click.echo(f"disconnected {printable(each)}")
+    if answer.problem is None:
+        return ExitCode.OK
+    consequence = "a restart of the relay undoes this"
+    click.echo(f"tunnelkeeper: {printable(answer.problem, 4096)}; {consequence}", err=True)
+    return ExitCode.FAILED
+
+
+def _sentence(method: str, answer: _Answer) -> str:
+    target = printable(answer.target)
+    if method == "unban":
+        return f"unbanned {target}"
+    if answer.until is None:
+        return f"banned {target} until `tunnelkeeper relay unban {target}`"
+    return f"banned {target} until {format_moment(parse_time(answer.until))}"
