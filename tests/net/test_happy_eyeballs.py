@@ -89,6 +89,16 @@ async def test_a_name_that_does_not_exist_is_a_gaierror() -> None:
         await resolve("no.such.host.invalid", 22)
 
 
+async def test_a_lookup_without_descriptors_does_not_blame_the_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(happy_eyeballs, "are_exhausted", lambda: True)
+
+    with pytest.raises(OSError, match="no descriptor to ask") as caught:
+        await resolve("no.such.host.invalid", 22)
+    assert caught.value.errno == errno.EMFILE
+
+
 @pytest.mark.parametrize("name", ["a..b", f"{'x' * 64}.example", "b\u00fccher..example"])
 async def test_a_name_that_cannot_be_encoded_is_a_failed_lookup(name: str) -> None:
     with pytest.raises(socket.gaierror, match="not a valid host name"):

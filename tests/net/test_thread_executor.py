@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError
 import pytest
 
 from tests.fake_clock import DEADLINE
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.net import thread_executor
 from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
 
@@ -47,6 +48,19 @@ def test_hanging_calls_block_neither_other_calls_nor_shutdown() -> None:
 
     release.set()
     assert all(future.result(DEADLINE) for future in hanging)
+
+
+def test_a_thread_that_cannot_be_started_is_an_exhausted_resource(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    with pytest.raises(OSError, match="no other thread") as caught:
+        DaemonThreads().submit(len, "four")
+    assert caught.value.errno in EXHAUSTION_ERRNOS
 
 
 def test_its_threads_are_daemon_threads() -> None:

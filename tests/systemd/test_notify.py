@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -34,6 +35,22 @@ def test_assignments_are_sent_as_one_message(address: str, tmp_path: Path) -> No
         from_environment({"NOTIFY_SOCKET": path}).notify("READY=1", "STATUS=1 of 1 up")
 
         assert service_manager.messages() == [["READY=1", "STATUS=1 of 1 up"]]
+
+
+def test_messages_arrive_although_no_descriptor_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    path = str(tmp_path / "notify")
+    with listening(path) as service_manager:
+        client = service_manager.client()
+        client.notify("READY=1")
+        monkeypatch.setattr(socket, "socket", fail)
+        client.notify("WATCHDOG=1")
+
+        assert service_manager.messages() == [["READY=1"], ["WATCHDOG=1"]]
 
 
 def test_a_manager_that_does_not_read_delays_nothing_and_gets_everything(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -231,11 +232,35 @@ async def test_a_resume_without_a_network_waits_for_the_network(harness: Monitor
     assert harness.changes == [ELSEWHERE.all_addresses]
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+async def test_a_change_is_reported_late_if_it_cannot_be_read_at_once(
+    harness: MonitorHarness, number: int
+) -> None:
+    harness.source.error = OSError(number, os.strerror(number))
+    await harness.change_network(ELSEWHERE)
+    await harness.clock.advance(12)
+    assert harness.changes == []
+    assert harness.log == []
+
+    harness.source.error = None
+    await harness.clock.advance(5)
+
+    assert harness.changes == [ELSEWHERE.all_addresses]
+    assert not harness.source.is_closed
+
+
+async def test_a_retry_to_read_the_network_ends_with_the_monitor(harness: MonitorHarness) -> None:
+    harness.source.error = OSError(errno.EMFILE, "Too many open files")
+    await harness.change_network(ELSEWHERE)
+
+    assert harness.source.reads == 2  # the fixture checks that no timer is left
+
+
 @pytest.mark.parametrize("while_waiting", [True, False])
 async def test_a_failing_network_source_is_logged_once_and_resumes_are_still_reported(
     harness: MonitorHarness, while_waiting: bool
 ) -> None:
-    error = OSError(errno.ENOBUFS, "No buffer space available")
+    error = OSError(errno.EACCES, "Permission denied")
     if while_waiting:
         harness.source.notify(error)
     else:
@@ -248,8 +273,8 @@ async def test_a_failing_network_source_is_logged_once_and_resumes_are_still_rep
     assert harness.source.is_closed
     assert harness.log == [
         (
-            "network changes cannot be monitored (No buffer space available); unanswered "
-            "keepalives detect them later"
+            "network changes cannot be monitored (Permission denied); unanswered keepalives "
+            "detect them later"
         ),
         f"woke after 1m: {PROBING}",
     ]

@@ -7,11 +7,14 @@ timeout. The caller decides how an attempt connects.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+
+from tunnelkeeper.net.fd_limits import are_exhausted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +31,7 @@ Attempt = Callable[[AddressInfo], Awaitable[socket.socket]]
 async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[AddressInfo]:
     """Return the addresses of a host; families alternate, the resolver's first choice leads.
 
-    Raises socket.gaierror.
+    Raises what `look_up` raises.
     """
     kind = socket.SOCK_STREAM, socket.IPPROTO_TCP
     if _is_ip_address(host):  # no server is asked, so it cannot block
@@ -41,12 +44,25 @@ async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[
 async def look_up(host: str, port: int, **hints: int) -> list[Any]:
     """Return the result of getaddrinfo(3), which runs in a thread.
 
-    Raises socket.gaierror, also for a name that cannot be sent to a name server.
+    Raises socket.gaierror, also for a name that cannot be sent to a name server, and OSError with
+    one of EXHAUSTION_ERRNOS.
     """
     try:
         return await asyncio.get_running_loop().getaddrinfo(host, port, **hints)
     except UnicodeError:  # Python's IDNA codec: an empty or too long part, or a forbidden character
         raise socket.gaierror(socket.EAI_NONAME, "it is not a valid host name") from None
+    except socket.gaierror as error:
+        ensure_descriptors(error)
+        raise
+
+
+def ensure_descriptors(error: socket.gaierror) -> None:
+    """Raise OSError (EMFILE) if a lookup failed for lack of descriptors.
+
+    getaddrinfo(3) then reports an unknown name or a name server without an answer.
+    """
+    if are_exhausted():
+        raise OSError(errno.EMFILE, "no descriptor to ask a name server through") from error
 
 
 def _is_ip_address(host: str) -> bool:

@@ -31,11 +31,15 @@ class DaemonThreads(ThreadPoolExecutor):
     """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call a function in a new thread."""
+        """Call a function in a new thread. Raises OSError (EAGAIN) if none can be started."""
         future: Future[T] = Future()
-        threading.Thread(
+        thread = threading.Thread(
             target=_run, args=(future, fn, args, kwargs), name="blocking call", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # of pthread_create(3), which gives no errno
+            raise OSError(errno.EAGAIN, "no other thread can be started") from error
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

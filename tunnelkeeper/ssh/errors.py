@@ -39,7 +39,6 @@ from tunnelkeeper.core.failures import (
     local_resources_failure,
 )
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.net import fd_limits
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.ssh.negotiation import NoCommonAlgorithmError
 
@@ -99,8 +98,6 @@ def to_failure(error: BaseException | None, hop: str, step: Step) -> Failure:
     match error:
         case FailureError(failure=failure):
             return failure
-        case socket.gaierror() if fd_limits.are_exhausted():
-            return local_resources_failure("no descriptor to ask a name server through", hop)
         case socket.gaierror():
             return Failure(
                 Cause.DNS,

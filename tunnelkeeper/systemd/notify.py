@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, TextIO
 
 from tunnelkeeper.net.line_writer import LineWriter
@@ -109,9 +110,19 @@ _SENDERS: dict[str, LineWriter] = {}
 def _send(name: str, message: str, timeout: float) -> None:
     # A name that begins with @ is abstract: it begins with a zero byte (unix(7)).
     address = "\0" + name[1:] if name.startswith("@") else name
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(timeout)
-        sock.sendto(message.encode("utf-8", "replace"), address)
+    sock = _socket(timeout)
+    sock.settimeout(timeout)
+    sock.sendto(message.encode("utf-8", "replace"), address)
+
+
+@cache
+def _socket(_timeout: float) -> socket.socket:
+    """Return the socket for all messages with one timeout; the threads have another one.
+
+    It stays open: without a descriptor for it, a process that is out of descriptors would miss a
+    ping of the watchdog, and the manager would end it with all its connections.
+    """
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
 
 def is_waiting(environment: MutableMapping[str, str]) -> bool:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.network_changes import (
     Change,
     Network,
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Callable
 
-    from tunnelkeeper.clock import Clock
+    from tunnelkeeper.clock import Clock, Timer
     from tunnelkeeper.core.suspend_detection import Resume
     from tunnelkeeper.net.network_source import NetworkSource
     from tunnelkeeper.tunnel.event_log import EventLog
+
+RETRY_INTERVAL = 5.0
+"""Seconds until the network is read again after this machine was out of descriptors or memory."""
 
 SETTLE_TIME = 0.5
 """Seconds between the first message of a burst and the check of the network. An address, its routes
@@ -54,6 +58,7 @@ class HostMonitor:
     on_network_loss: Callable[[], None]
     source: NetworkSource | None = None
     state: NetworkState = UNKNOWN_NETWORK
+    _retry: Timer | None = None
 
     async def watch_clocks(self) -> None:
         """Report every resume from suspend, until cancelled."""
@@ -89,9 +94,15 @@ class HostMonitor:
 
     def close_source(self) -> None:
         """Close the source of network notifications."""
+        self._cancel_retry()
         if self.source is not None:
             self.source.close()
             self.source = None
+
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     def _read_clocks(self) -> ClockReading:
         return ClockReading(self.clock.monotonic(), self.clock.boottime())
@@ -106,13 +117,18 @@ class HostMonitor:
         self.on_network_change(None)
 
     def _check_network(self) -> None:
-        """Read the network and report a change."""
+        """Read the network and report a change. Try again later without resources to read it."""
+        self._cancel_retry()
         if self.source is None:
             return
         try:
             network = self.source.read()
         except OSError as error:
-            self._stop_watching_network(error)
+            if error.errno in EXHAUSTION_ERRNOS:
+                retry_at = self.clock.monotonic() + RETRY_INTERVAL
+                self._retry = self.clock.call_at(retry_at, self._check_network)
+            else:
+                self._stop_watching_network(error)
             return
         before = self.state
         self.state, change = compare(before, network)

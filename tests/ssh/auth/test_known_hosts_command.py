@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from tunnelkeeper.core.configuration import Host
@@ -35,6 +38,18 @@ async def test_the_reason_of_a_command_that_fails_is_named(script: str, reason: 
     failure = await failure_of(shell(script))
 
     assert failure.message == f"known_hosts_command failed: {reason}"
+
+
+async def test_a_command_that_cannot_be_started_for_now_is_no_failed_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object, **_options: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(known_hosts_command._Run, "start", fail)
+
+    with pytest.raises(OSError, match="Too many open files"):
+        await failure_of(shell("exit 0"))
 
 
 async def test_a_command_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import os
 from base64 import b64encode
 from typing import TYPE_CHECKING, Literal
 
-from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, FailureError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.token_expansion import (
     KNOWN_HOSTS_TOKENS,
@@ -79,6 +79,7 @@ async def run_known_hosts_command(
 
     Raises:
         FailureError: The command failed. Like ssh, do not connect then.
+        OSError: This machine is out of resources (EXHAUSTION_ERRNOS).
     """
     command = _expand(host, name, reason, key)
     run = _Run()
@@ -89,6 +90,8 @@ async def run_known_hosts_command(
     except TimeoutError:
         raise _failed(host, f"it took more than {COMMAND_TIMEOUT:g} s") from None
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
+            raise
         reason_text = error.strerror if isinstance(error, OSError) else str(error)
         raise _failed(host, f"{command[0]}: {reason_text}") from None
     finally:
