@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asyncssh.constants import DISC_BY_APPLICATION, DISC_TOO_MANY_CONNECTIONS
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.relay.bounded_login import TooMuchBeforeLoginError
 from tunnelkeeper.relay.client_session import ClientSession
 from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
@@ -154,7 +155,7 @@ class AuthSession:
         elif not self._is_authenticated and not self._is_evicted:
             if isinstance(error, NoCommonAlgorithmError):
                 log.info("%s: %s", self.address, error.mismatch.describe("the client"))
-            self._add_penalty()
+            self._add_penalty(error)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -183,10 +184,12 @@ class AuthSession:
         host, now = self.address.host, self._context.clock.wall()
         return self._context.bans.refuses(host, key.fingerprints, now)
 
-    def _add_penalty(self) -> None:
+    def _add_penalty(self, error: Exception | None) -> None:
         """Penalize a connection that ended without a login, as sshd's monitor does."""
         grace = self._limits.login_grace
-        if grace and time.monotonic() - self._connected_at >= grace:
+        if isinstance(error, TooMuchBeforeLoginError):
+            offence, reason = Offence.GRACE_EXCEEDED, str(error)
+        elif grace and time.monotonic() - self._connected_at >= grace:
             offence, reason = Offence.GRACE_EXCEEDED, f"no login within {grace:g} s"
         elif self._attempts.failed:
             offence, reason = (

@@ -22,6 +22,7 @@ from asyncssh.public_key import get_default_public_key_algs
 from tunnelkeeper import __version__
 from tunnelkeeper.clock import SystemClock, iso, iso_now
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.core.login_budget import LoginBudget
 from tunnelkeeper.core.relay_snapshot import (
     BanSnapshot,
     BindingSnapshot,
@@ -202,6 +203,8 @@ class RelayServer:
         loop = asyncio.get_running_loop()
         session.transport = ServerTransport(loop, self._options, session)
         session.transport.windows = self._context.windows
+        tries = self._context.configuration.limits.max_auth_tries
+        session.transport.login_budget = LoginBudget.for_tries(tries)
         session.transport.flow = self._context.login_flows.of(source_of(address.host))
         self._admission.add(session)
         return session.transport

@@ -28,9 +28,9 @@ from asyncssh.packet import PacketDecodeError, SSHPacket, String, UInt32
 
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.relay.bounded_login import BoundedLoginTransport
 from tunnelkeeper.relay.session_refusal import NoShellSession, SessionChannel
 from tunnelkeeper.ssh.liveness import REPLY_HANDLERS
-from tunnelkeeper.ssh.negotiation import process_kexinit
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS, with_ascii_name, with_readable_user
 from tunnelkeeper.ssh.transport import BaseTransport
 
@@ -102,7 +102,7 @@ class _ServerCallbacks(asyncssh.SSHServer):
         return True
 
 
-class ServerTransport(BaseTransport, SSHServerConnection):
+class ServerTransport(BoundedLoginTransport, SSHServerConnection):
     """One SSH connection to the relay. handler: of its requests, set after authentication."""
 
     def __init__(
@@ -136,11 +136,6 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         """Whether the channel limit is reached."""
         limit = self.handler.channel_limit if self.handler is not None else 0
         return 0 < limit <= self.channel_count
-
-    @property
-    def is_logging_in(self) -> bool:
-        """Whether the client has not logged in, and shares the time that is kept for logins."""
-        return not self._auth_complete
 
     async def reload_config(self) -> None:
         """Do nothing: asyncssh would search for config files at every login, in a thread."""
@@ -347,7 +342,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         **SSHServerConnection._packet_handlers,  # noqa: SLF001
         **TEXT_HANDLERS,
         **REPLY_HANDLERS,
-        MSG_KEXINIT: process_kexinit,
+        MSG_KEXINIT: BoundedLoginTransport.process_kexinit,
         MSG_USERAUTH_REQUEST: _process_login_try,
         MSG_GLOBAL_REQUEST: _process_any_global_request,
         MSG_CHANNEL_OPEN: _process_any_channel_open,
