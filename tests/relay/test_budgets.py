@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from tests.relay.in_process_relay import LOOPBACK, InProcessRelay, new_key, serv
 from tests.ssh.waiting import until
 from tunnelkeeper.forwarding.counted_socket import CountedSocket
 from tunnelkeeper.net.descriptor_pool import DescriptorPool
+from tunnelkeeper.relay import authorized_keys_store, open_target
 from tunnelkeeper.relay.budgets import ChannelBudget, holders_of
 from tunnelkeeper.relay.permits import parse_open
 
@@ -45,7 +48,8 @@ def relay_channels(relay: InProcessRelay) -> int:
 
 
 async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()
+    with suppress(OSError):
+        await reader.read()
     writer.close()
 
 
@@ -129,6 +133,36 @@ def test_a_socket_has_its_place_until_it_is_closed() -> None:
     assert pool.taken == 1
     socket.connection_lost(None)
     assert pool.taken == 0
+
+
+async def test_a_key_that_cannot_be_looked_up_for_now_is_not_refused(
+    relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(path: str) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(authorized_keys_store, "read_regular_file", fail)
+        with pytest.raises(asyncssh.ConnectionLost):
+            async with relay.client():
+                pass
+    async with relay.client():
+        assert relay.server.status().refusals.logins == 0
+    assert "no login for now: cannot read authorized keys" in caplog.text
+
+
+async def test_a_target_without_descriptors_is_a_shortage(
+    relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> list[str]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(open_target, "interface_addresses", fail)
+    async with relay.client() as client:
+        _, error = await open_until_refused(client, 9)
+
+    assert error.code == OPEN_RESOURCE_SHORTAGE
+    assert "Too many open files" in error.reason
 
 
 @pytest.mark.parametrize(

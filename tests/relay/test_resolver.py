@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 
@@ -46,6 +47,22 @@ async def test_a_name_that_does_not_resolve_is_refused(
     with pytest.raises(ConnectError, match=r"no\.where: ") as refused:
         await Resolver().addresses_of("no.where")
     assert refused.value.reason is Reason.HOST_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(socket.EAI_AGAIN, "no answer"), OSError(errno.EMFILE, "no files")]
+)
+async def test_a_lookup_without_descriptors_does_not_blame_the_name(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(_host: str) -> list[str]:
+        raise error
+
+    monkeypatch.setattr(resolver, "_look_up", look_up)
+    monkeypatch.setattr("tunnelkeeper.net.happy_eyeballs.are_exhausted", lambda: True)
+    with pytest.raises(OSError, match=r"no files|no descriptor") as caught:
+        await Resolver().addresses_of("no.where")
+    assert caught.value.errno == errno.EMFILE
 
 
 async def test_concurrent_lookups_of_one_client_are_limited(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asyncssh.constants import DISC_BY_APPLICATION, DISC_TOO_MANY_CONNECTIONS
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.relay.authorized_keys_store import UnreadableKeysError
 from tunnelkeeper.relay.bounded_login import TooMuchBeforeLoginError
 from tunnelkeeper.relay.client_session import ClientSession
 from tunnelkeeper.relay.context import RefusalKind
@@ -94,6 +95,11 @@ class AuthSession:
         self._admitted = None
         try:
             verdict = await self._authorize_key(user, key, verify_signature)
+        except UnreadableKeysError as error:
+            # The key may be authorized. A refusal would make the client give up.
+            log.error("%s: no login for now: cannot read authorized keys: %s", self.address, error)  # noqa: TRY400
+            self.close()
+            return False
         except Exception:
             log.exception("authentication failed unexpectedly; please report it")
             verdict = Denied("internal error")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import Problem
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.net.start_limiter import StartLimiter
@@ -41,7 +42,14 @@ Keys = tuple[AuthorizedKey, ...]
 
 
 class UnreadableKeysError(Exception):
-    """Raised if the keys of a user cannot be read. The text gives the reason."""
+    """Raised if the keys of a user cannot be read. The text gives the reason.
+
+    is_temporary: this machine is out of resources, and the file itself may be in order.
+    """
+
+    def __init__(self, message: str, *, is_temporary: bool = False) -> None:
+        super().__init__(message)
+        self.is_temporary = is_temporary
 
 
 class AuthorizedKeysStore:
@@ -60,11 +68,13 @@ class AuthorizedKeysStore:
     async def keys_for(self, user: str) -> Keys:
         """Return the keys that may log in as a user; empty for an unknown user.
 
-        An error is logged, and gives no keys.
+        An error is logged, and gives no keys. Raises UnreadableKeysError for a temporary one.
         """
         try:
             return await self.read(user)
         except UnreadableKeysError as error:
+            if error.is_temporary:
+                raise
             log.error("cannot read authorized keys: %s", error)  # noqa: TRY400
             return ()
 
@@ -82,7 +92,9 @@ class AuthorizedKeysStore:
             try:
                 return await self._executor.read(path, lambda: self._read_keys(path))
             except OSError as error:  # of the executor: the time is over
-                raise UnreadableKeysError(f"{path}: {error.strerror}") from None
+                is_temporary = error.errno in EXHAUSTION_ERRNOS
+                message = f"{path}: {error.strerror}"
+                raise UnreadableKeysError(message, is_temporary=is_temporary) from None
 
     def keys_for_blocking(self, user: str) -> Keys:
         """Return the keys that may log in as a user, without a thread."""
@@ -112,7 +124,9 @@ class AuthorizedKeysStore:
         except UntrustedFileError as error:
             raise UnreadableKeysError(str(error)) from None
         except (OSError, ValueError) as error:
-            raise UnreadableKeysError(printable(str(error), 1000)) from None
+            is_temporary = isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS
+            message = printable(str(error), 1000)
+            raise UnreadableKeysError(message, is_temporary=is_temporary) from None
         return keys
 
 

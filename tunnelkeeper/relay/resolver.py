@@ -11,7 +11,9 @@ import socket
 from contextlib import suppress
 
 from tunnelkeeper.core.connect_error import ConnectError, Reason
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.happy_eyeballs import ensure_descriptors
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.relay import addresses
 
@@ -30,7 +32,7 @@ class Resolver:
     async def addresses_of(self, host: str) -> list[str]:
         """Resolve a host; return its addresses in the order to try them.
 
-        Raises ConnectError.
+        Raises ConnectError, and OSError with one of EXHAUSTION_ERRNOS.
         """
         with suppress(ValueError):
             return [str(addresses.parse(host))]
@@ -38,6 +40,10 @@ class Resolver:
             try:
                 return await asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, host)
             except (OSError, ValueError) as error:  # ValueError: the IDNA codec rejects the name
+                if isinstance(error, socket.gaierror):
+                    ensure_descriptors(error)
+                elif isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
+                    raise
                 message = f"{printable(host, 80)}: {printable(_error_message(error))}"
                 raise ConnectError(Reason.HOST_UNREACHABLE, message) from error
 
