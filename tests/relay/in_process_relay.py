@@ -12,10 +12,11 @@ import asyncssh
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
+from tunnelkeeper.relay.host_names import HostNames
 from tunnelkeeper.relay.server import RelayServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from tunnelkeeper.clock import Clock
@@ -102,19 +103,25 @@ async def serve_relay(
     *,
     limits: RelayLimits | None = None,
     clock: Clock | None = None,
+    hosts: Callable[[str], list[str]] = lambda _: [],
     **settings: Any,
 ) -> AsyncIterator[InProcessRelay]:
-    """Serve a relay on a free loopback port, without penalties: all clients share one address."""
+    """Serve a relay on a free loopback port, without penalties: all clients share one address.
+
+    All names are granted, and none is a host: no name server is asked.
+    """
     authorized_keys = folder / "authorized_keys"
     configuration = replace(
         RelayConfiguration(
             listen=(TcpAddress(LOOPBACK, 0),),
             authorized_keys=str(authorized_keys),
+            names=("*",),
             limits=limits or RelayLimits(penalties=False),
         ),
         **settings,
     )
     server = RelayServer(configuration, [new_key()], clock)
+    server._context.host_names = HostNames(hosts)
     relay = InProcessRelay(server, configuration, authorized_keys)
     authorized_keys.write_text("")
     relay.authorize(relay.key)

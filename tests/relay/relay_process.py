@@ -61,6 +61,7 @@ class RelayProcess(ServerProcess):
         settings = {
             "listen": [f"127.0.0.1:{self.port}"],
             "authorized_keys": str(self.authorized_keys),
+            "names": ["*"],
             **settings,
         }
         self.config.write_text(tomli_w.dumps(settings))

@@ -363,3 +363,29 @@ def test_a_ban_needs_a_valid_duration(stopped_relay: RelayProcess, duration: str
 
     assert done.returncode == 2
     assert "duration" in done.stderr
+
+
+def test_the_relay_logs_at_its_start_what_check_reports(sandbox: Sandbox) -> None:
+    sandbox.authorized_keys.write_text(f"{sandbox.authorized_keys.read_text()}nonsense\n")
+    relay = start_relay(sandbox, names=True)
+
+    warnings = ("every key in authorized_keys may log in as any user", "expected a key type")
+    wait_until(lambda: all(warning in relay.log() for warning in warnings), 10, relay.log)
+    checked = relay.run("check", "--config", str(relay.config))
+    assert checked.returncode == 0
+    for warning in warnings:
+        assert warning in checked.stderr + checked.stdout
+
+
+def test_status_lists_what_left(sandbox: Sandbox) -> None:
+    relay = start_relay(sandbox)
+    with Ssh(sandbox, relay) as ssh:
+        ssh.tunnel("-R", "home:22:localhost:9")
+        relay.wait_until_bound("home:22")
+        assert relay.run("status").stdout.count("not connected") == 0
+    relay.wait_until_bound()
+
+    assert [left["listen"] for left in relay.status()["left"]] == ["home:22"]
+    status = relay.run("status").stdout
+    assert "not connected:\nhome:22  box@127.0.0.1:" in status
+    assert " s ago\n" in status

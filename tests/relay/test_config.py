@@ -114,7 +114,7 @@ def test_every_key_fills_its_field() -> None:
             HostPermit("*", 443),
             HostPermit("2001:db8::1", None),
         ),
-        names=False,
+        names=(),
         strict_modes=False,
         limits=RelayLimits(
             max_startups=MaxStartups(5, 50, 20),
@@ -233,7 +233,11 @@ def test_all_problems_of_a_file_are_named_together() -> None:
         ('permit_open = "80"', "expected host:port"),
         ('permit_open = ["10.0.0.1/8:*"]', "has host bits set"),
         ('permit_listen = "/run/../x"', "expected a normalised path without '..'"),
-        ("names = 1", "expected true or false"),
+        ("names = 1", 'expected a pattern of names in quotes, such as "box-*", or true or false'),
+        ('names = "true"', "write true without quotes"),
+        ('names = ["db.example.com"]', "a name is a single label, without a dot"),
+        ('names = ["box 1"]', "expected a name such as 'box-*', or '%u' for the user"),
+        ('names = ["%h"]', "expected a name such as"),
         ("limits = 1", "expected a table of max_startups"),
         ("[limits]\nmax_startups = true", 'expected "begin:rate:full" in quotes, got true'),
         ("[limits]\nmax_startups = -1", "expected begin:rate:full"),
@@ -252,7 +256,7 @@ def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
     path.write_text("names = false\n")
 
-    assert load(path) == RelayConfiguration(path=str(path), names=False)
+    assert load(path) == RelayConfiguration(path=str(path), names=())
 
 
 def test_a_missing_file_is_reported_with_the_option_for_another(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_every_changed_key_is_named() -> None:
     old = RelayConfiguration()
     new = replace(
         old,
-        names=False,
+        names=(),
         listen=(TcpAddress("0.0.0.0", 22),),
         limits=replace(RelayLimits(), penalties=False),
         path="elsewhere.toml",

@@ -22,7 +22,7 @@ from tunnelkeeper.relay.resolver import MAX_LOOKUPS, Resolver
 async def test_an_address_is_not_looked_up(
     host: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolver, "_look_up", lambda _: pytest.fail("it was looked up"))
+    monkeypatch.setattr(resolver, "look_up", lambda _: pytest.fail("it was looked up"))
 
     assert await Resolver().addresses_of(host) == [address]
 
@@ -43,7 +43,7 @@ async def test_a_name_that_does_not_resolve_is_refused(
     def look_up(_host: str) -> list[str]:
         raise error
 
-    monkeypatch.setattr(resolver, "_look_up", look_up)
+    monkeypatch.setattr(resolver, "look_up", look_up)
     with pytest.raises(ConnectError, match=r"no\.where: ") as refused:
         await Resolver().addresses_of("no.where")
     assert refused.value.reason is Reason.HOST_UNREACHABLE
@@ -75,7 +75,7 @@ async def test_concurrent_lookups_of_one_client_are_limited(
         release.wait(DEADLINE)
         return [host]
 
-    monkeypatch.setattr(resolver, "_look_up", look_up)
+    monkeypatch.setattr(resolver, "look_up", look_up)
     blocked_resolver, other_resolver = Resolver(), Resolver()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         names = [f"host{number}" for number in range(3 * MAX_LOOKUPS)]
@@ -97,7 +97,7 @@ async def test_an_abandoned_lookup_has_no_effect(monkeypatch: pytest.MonkeyPatch
         ended.set()
         return [host]
 
-    monkeypatch.setattr(resolver, "_look_up", look_up)
+    monkeypatch.setattr(resolver, "look_up", look_up)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(Resolver().addresses_of("slow"))
         await asyncio.sleep(0)

@@ -193,6 +193,6 @@ async def test_a_host_name_with_dots_is_never_a_name(relay: InProcessRelay) -> N
 
 
 async def test_names_can_be_disabled(tmp_path: Path) -> None:
-    async with serve_relay(tmp_path, names=False) as relay, relay.client() as box:
+    async with serve_relay(tmp_path, names=()) as relay, relay.client() as box:
         listener = await box.forward_remote_port("home", 0, LOOPBACK, 9)
         assert relay.bound_targets == [f"localhost:{listener.get_port()}"]

@@ -23,6 +23,7 @@ from tunnelkeeper.cli.relay_table import (
     Row,
     ban_lines,
     client_row,
+    departure_lines,
     heading,
     refusal_lines,
 )
@@ -95,7 +96,11 @@ def status(settings: Settings, config: str | None, utc: bool, as_json: bool) -> 
         status_table.print_table(
             _client_table([client_row(client, now) for client in relay.clients])
         )
-    for lines in (ban_lines(relay, utc=utc), refusal_lines(relay, utc=utc)):
+    for lines in (
+        departure_lines(relay, datetime.now(UTC), utc=utc),
+        ban_lines(relay, utc=utc),
+        refusal_lines(relay, utc=utc),
+    ):
         if lines:
             click.echo("\n" + "\n".join(lines))
     return ExitCode.OK

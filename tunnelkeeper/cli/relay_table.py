@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.presentation.formatting import format_moment, format_size, parse_time, time_since
+from tunnelkeeper.presentation.formatting import (
+    format_last_seen,
+    format_moment,
+    format_size,
+    parse_time,
+    time_since,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 HEADERS = ("USER", "ADDRESS", "HOLDS", "SINCE", "CHANNELS", "IN / OUT")
 REFUSALS_SHOWN = 10
 BANS_SHOWN = 20
+DEPARTURES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,27 @@ def ban_lines(relay: RelaySnapshot, *, utc: bool = False) -> list[str]:
             end = f"until {format_moment(parse_time(ban.until), utc=utc)}"
         lines.append(printable(f"{since}  {ban.target}: {end}", 1000))
     return lines
+
+
+def departure_lines(relay: RelaySnapshot, now: datetime, *, utc: bool = False) -> list[str]:
+    """Return a line for each recent departure, newest first, below a heading; empty without any."""
+    if not relay.left:
+        return []
+    recent = relay.left[: -DEPARTURES_SHOWN - 1 : -1]
+    more = len(relay.left) - len(recent)
+    width = max(len(printable(departure.listen)) for departure in recent)
+    return [
+        "not connected:",
+        *(
+            printable(
+                f"{printable(departure.listen):{width}}  {departure.user}@{departure.address}  "
+                f"{format_last_seen(departure.left_at, now, utc=utc)}",
+                1000,
+            )
+            for departure in recent
+        ),
+        *([f"and {more} more, which --json lists"] if more else []),
+    ]
 
 
 def _binding_text(binding: BindingSnapshot) -> str:

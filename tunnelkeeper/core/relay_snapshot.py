@@ -43,6 +43,17 @@ class ClientSnapshot(msgspec.Struct, frozen=True):
     holds: list[BindingSnapshot]
 
 
+class DepartureSnapshot(msgspec.Struct, frozen=True):
+    """A listener whose client has left. key: the fingerprint of the client's key."""
+
+    kind: Literal["port", "name", "path"]
+    listen: str
+    user: str
+    key: str
+    address: str
+    left_at: str
+
+
 class RefusalSnapshot(msgspec.Struct, frozen=True):
     """One refused request. user: empty for a connection that named none."""
 
@@ -72,7 +83,10 @@ class BanSnapshot(msgspec.Struct, frozen=True):
 
 
 class RelaySnapshot(msgspec.Struct, frozen=True):
-    """The whole result. waiting: connections that have not authenticated."""
+    """The whole result. waiting: connections that have not authenticated.
+
+    left: what clients listened on until they left, oldest first; at most 1000.
+    """
 
     version: str
     pid: int
@@ -84,3 +98,4 @@ class RelaySnapshot(msgspec.Struct, frozen=True):
     clients: list[ClientSnapshot]
     refusals: RefusalsSnapshot
     bans: list[BanSnapshot] = []
+    left: list[DepartureSnapshot] = []

@@ -110,8 +110,9 @@ class DemoFiles:
             "permit_open": [
                 f"{LOOPBACK}:{self.web_port}",
                 f"{LOOPBACK}:{self.ports.inner}",
-                f"{LISTEN_NAME}:*",
+                "names",
             ],
+            "names": [LISTEN_NAME],
         }
 
     def _supervisor_settings(self) -> dict[str, object]:

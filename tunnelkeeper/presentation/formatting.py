@@ -63,6 +63,16 @@ def time_since(text: str, now: datetime) -> str:
     return format_duration((now - parse_time(text)).total_seconds())
 
 
+def format_last_seen(text: str, now: datetime, *, utc: bool = False) -> str:
+    """Return `last seen 2026-11-22 11:04, 3 h ago` for an ISO 8601 time, in local time or UTC."""
+    moment = parse_time(text)
+    seconds = max(0, int((now - moment).total_seconds()))
+    units = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s"))
+    size, unit = next((pair for pair in units if seconds >= pair[0]), units[-1])
+    shown = moment.astimezone(UTC if utc else None)
+    return f"last seen {shown:%Y-%m-%d %H:%M}, {seconds // size} {unit} ago"
+
+
 def time_until(text: str, now: datetime) -> str:
     """Return the time left until an ISO 8601 time; 0s when it has passed."""
     return format_duration((parse_time(text) - now).total_seconds())

@@ -11,18 +11,20 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from tunnelkeeper.clock import iso_now
+from tunnelkeeper.clock import iso, iso_now
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
+from tunnelkeeper.core.relay_snapshot import DepartureSnapshot
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.descriptor_pool import DescriptorShare
-from tunnelkeeper.relay import bind, open_target, policy
+from tunnelkeeper.relay import bind, name_rules, open_target, policy
 from tunnelkeeper.relay.budgets import holders_of
 from tunnelkeeper.relay.channels import Channels, Origin, client_left_error
 from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.open_target import ensure_allowed
-from tunnelkeeper.relay.registry import AlreadyBoundError, Binding, Name, listen_name
+from tunnelkeeper.relay.registry import AlreadyBoundError, Binding, Name, kind_of, listen_name
 from tunnelkeeper.relay.resolver import Resolver
 from tunnelkeeper.ssh.errors import PeerDeadError
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
@@ -77,7 +79,7 @@ class ClientSession:
         self.keepalive_monitor.stop()
         self._place.release()
         for binding in self.bindings:
-            self._context.registry.release(binding)
+            self._leave(binding)
 
     # -- registry.BindingOwner ---------------------------------------------------------------
 
@@ -140,16 +142,27 @@ class ClientSession:
     async def _open_tcp(self, host: str, port: int) -> ChannelEndpoint:
         configuration, options = self._context.configuration, self.admitted.options
         registry = self._context.registry
-        name = listen_name(host) if configuration.names else None
-        binding = registry.named(name, port) if name is not None else None
-        if binding is not None:
-            ensure_allowed(policy.check_open(host, port, (), configuration.permit_open, options))
-            origin = (self.address.host, self.address.port)
-            return await self.channels.to_binding(binding, origin)
-        resolver = self._resolver
+        name = self._name_of(host)
+        if name is not None and not name_rules.is_host(name, configuration.permit_open):
+            permits = configuration.permit_open
+            ensure_allowed(policy.check_open_name(host, port, permits, options))
+            return await self._open_name(Name(name, port))
         return await self._to_socket(
-            open_target.open_tcp(host, port, configuration, options, registry, resolver)
+            open_target.open_tcp(host, port, configuration, options, registry, self._resolver)
         )
+
+    async def _open_name(self, target: Name) -> ChannelEndpoint:
+        """Connect to the client that listens on a name. No host is ever looked up for it."""
+        binding = self._context.registry.named(target.name, target.port)
+        if binding is None:
+            seen = self._context.departures.describe(target, self._context.clock.wall())
+            message = f"{target} is not connected ({seen or name_rules.NEVER_SEEN})"
+            raise ConnectError(Reason.HOST_UNREACHABLE, message)
+        return await self.channels.to_binding(binding, (self.address.host, self.address.port))
+
+    def _name_of(self, host: str) -> str | None:
+        """Return the name that a host is; None for a host, or if there are no names here."""
+        return listen_name(host) if self._context.configuration.names else None
 
     async def _open_path(self, path: str) -> ChannelEndpoint:
         configuration, options = self._context.configuration, self.admitted.options
@@ -177,13 +190,10 @@ class ClientSession:
         ensure_allowed(
             policy.check_listen(host, port, configuration.permit_listen, self.admitted.options)
         )
-        self._check_listener_limit()
-        name = listen_name(host) if configuration.names else None
+        name = self._name_of(host)
         if name is not None:
-            if port == 0:
-                ensure_allowed(policy.Refusal(f"the name {name} needs a port other than 0"))
-            self._claim(Binding(Name(name, port), self, host, port, iso_now()))
-            return port
+            return await self._listen_name(Name(name, port), host)
+        self._check_listener_limit()
         ensure_allowed(
             policy.check_reserved_port(
                 host, port, configuration.permit_listen, self.admitted.options
@@ -194,6 +204,25 @@ class ClientSession:
         target = TcpAddress(bound, chosen)
         await self._listen(Binding(target, self, host, chosen, iso_now()), target)
         return chosen
+
+    async def _listen_name(self, target: Name, host: str) -> int:
+        """Listen on a name. host: as the client wrote it."""
+        configuration, name = self._context.configuration, target.name
+        ensure_allowed(
+            name_rules.check_listen_name(
+                target,
+                self.admitted.user,
+                configuration.names,
+                configuration.permit_open,
+                self.admitted.options,
+            )
+        )
+        held = self._context.registry.named(name, target.port)
+        if held is None or held.owner.identity != self.identity:  # a takeover waits for no lookup
+            ensure_allowed(await self._context.host_names.check(name))
+        self._check_listener_limit()
+        self._claim(Binding(target, self, host, target.port, iso_now()))
+        return target.port
 
     async def _listen_path(self, path: str) -> None:
         configuration, options = self._context.configuration, self.admitted.options
@@ -231,10 +260,24 @@ class ClientSession:
             binding.close()
             message = f"another connection listens on {conflict}"
             raise ConnectError(Reason.FAILED, message) from conflict
+        self._context.departures.forget(binding.target)
         log.info("%s listens on %s", self, binding.target)
         for older in released:
             log.info("%s took %s over from %s", self, older.target, older.owner)
             older.owner.probe_liveness()
+
+    def _leave(self, binding: Binding) -> None:
+        """Release a binding, and remember when."""
+        self._context.registry.release(binding)
+        snapshot = DepartureSnapshot(
+            kind=kind_of(binding.target),
+            listen=printable(str(binding.target)),
+            user=self.admitted.user,
+            key=self.admitted.key.fingerprint,
+            address=str(self.address),
+            left_at=iso(self._context.clock.wall()),
+        )
+        self._context.departures.record(binding.target, self.identity, snapshot)
 
     async def _resolve_bind_host(self, host: str) -> str:
         if host in {LOOPBACK, EVERY_INTERFACE}:
@@ -252,7 +295,7 @@ class ClientSession:
         matching = [binding for binding in self.bindings if matches(binding)]
         for binding in matching:
             log.info("%s stopped listening on %s", self, binding.target)
-            self._context.registry.release(binding)
+            self._leave(binding)
         return bool(matching)
 
     async def _record_refusals(self, kind: RefusalKind, work: Coroutine[object, object, T]) -> T:

@@ -27,7 +27,15 @@ from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import permits
 from tunnelkeeper.relay.max_startups import LimitError, MaxStartups
-from tunnelkeeper.relay.permits import ANY_HOST, ANYTHING, HostPermit, Permit, PermitError
+from tunnelkeeper.relay.name_rules import OWN_USER, NamePatternError, parse_pattern
+from tunnelkeeper.relay.permits import (
+    ANY_HOST,
+    ANYTHING,
+    HostPermit,
+    NamesPermit,
+    Permit,
+    PermitError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +72,7 @@ class RelayConfiguration:
     revoked_keys: a list or KRL; empty: no key is revoked.
     authorized_keys: with the tokens %u (user) and %% (percent sign) of sshd_config(5).
     unix_socket_dir: an absolute path without a trailing slash; empty: no Unix sockets.
+    names: patterns of the names that clients may listen on, see `name_rules`; empty: none.
     """
 
     path: str = ""
@@ -75,7 +84,7 @@ class RelayConfiguration:
     unix_socket_dir: str = ""
     permit_listen: tuple[Permit, ...] = (ANYTHING,)
     permit_open: tuple[Permit, ...] = (ANYTHING,)
-    names: bool = True
+    names: tuple[str, ...] = OWN_USER
     strict_modes: bool = True
     limits: RelayLimits = field(default_factory=RelayLimits)
 
@@ -219,14 +228,34 @@ def _permits(parse_one: Callable[[str], Permit]) -> Reader[tuple[Permit, ...]]:
 
 
 def _parse_open(written: str) -> Permit:
-    """Read a permit as sshd does, or a network.
+    """Read a permit as sshd does, a network, or `names`.
 
     It refuses host patterns, which would silently match nothing.
     """
+    if written == permits.NAMES:
+        return NamesPermit()
     permit = permits.parse_network(written) or permits.parse_open(written)
     if isinstance(permit, HostPermit) and permit.host != ANY_HOST and _WILD & set(permit.host):
         raise PermitError(f"expected a host to open or '*', not a pattern: got '{written}'")
     return permit
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """Read the rule for names: patterns, true for the default, false for no names."""
+    if isinstance(value, bool):
+        return OWN_USER if value else ()
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        raise mismatch("patterns, true or false", value, f"write {value.lower()} without quotes")
+    return several(_name_pattern)(value)
+
+
+def _name_pattern(value: object) -> str:
+    if not isinstance(value, str):
+        raise mismatch("""a pattern of names in quotes, such as "box-*", or true or false""", value)
+    try:
+        return parse_pattern(value)
+    except NamePatternError as error:
+        raise mismatch(str(error), value) from None
 
 
 def _max_startups(value: object) -> MaxStartups:
@@ -260,7 +289,7 @@ _KEYS: Keys = {
     "unix_socket_dir": _unix_socket_dir,
     "permit_listen": _permits(permits.parse_listen),
     "permit_open": _permits(_parse_open),
-    "names": flag,
+    "names": _names,
     "strict_modes": flag,
     "limits": table_of(_LIMIT_KEYS),
 }

@@ -13,6 +13,8 @@ from tunnelkeeper.core.relay_snapshot import RefusalSnapshot, RefusalsSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.bans import BanList
 from tunnelkeeper.relay.budgets import ChannelBudget, relay_descriptors
+from tunnelkeeper.relay.departures import Departures
+from tunnelkeeper.relay.host_names import HostNames
 from tunnelkeeper.relay.penalties import Penalties
 from tunnelkeeper.relay.registry import Registry
 from tunnelkeeper.relay.revoked_keys import RevokedKeysFile
@@ -75,6 +77,8 @@ class RelayContext:
     bans: BanList = field(default_factory=BanList)
     clock: Clock = field(default_factory=SystemClock)
     registry: Registry = field(default_factory=Registry)
+    departures: Departures = field(default_factory=Departures)
+    host_names: HostNames = field(default_factory=HostNames)
     refusals: RefusalLog = field(default_factory=RefusalLog)
     penalties: Penalties = field(default_factory=Penalties)
     windows: WindowBudget = field(default_factory=WindowBudget)

@@ -5,8 +5,8 @@ The grammar is theirs, with a Unix path as an alternative to host and port:
     open      host:port     [IPv6]:port     *:port     host:*     /path
     listen    port          host:port       [IPv6]:port           /path
 
-The relay's own permit_open may also name a network, `10.0.0.0/8:port` or `[fd00::/8]:port`, which
-sshd does not know.
+The relay's own permit_open may also name a network, `10.0.0.0/8:port` or `[fd00::/8]:port`, and
+`names`, which sshd does not know.
 
 The decisions are those of OpenSSH's channels.c. To open, the host is compared literally, and only
 `*` alone means every host. To listen, the host is a pattern. A permit without a host allows every
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ANY_HOST = "*"
 ANY_PORT = "*"
+NAMES = "names"
 MAX_HOST_LENGTH = 1024  # NI_MAXHOST of netdb.h, less its final NUL
 _PORT_DIGITS = 5
 _NOT_IN_A_HOST = frozenset("[]/\\\"' ,@")
@@ -75,7 +76,15 @@ class NetworkPermit:
         return f"{network}:{ANY_PORT if self.port is None else self.port}"
 
 
-Permit = HostPermit | PathPermit | NetworkPermit
+@dataclass(frozen=True, slots=True)
+class NamesPermit:
+    """Every name on which a client listens, and no host."""
+
+    def __str__(self) -> str:
+        return NAMES
+
+
+Permit = HostPermit | PathPermit | NetworkPermit | NamesPermit
 
 ANYTHING = HostPermit(ANY_HOST, None)
 """No restriction: the only host permit that also allows every path."""
@@ -131,6 +140,12 @@ def allow_open(permits: Iterable[Permit], host: str, port: int) -> bool:
         for permit in permits
         if isinstance(permit, HostPermit)
     )
+
+
+def allow_name(permits: Iterable[Permit], name: str, port: int) -> bool:
+    """Return whether permits allow a connection to a name on which a client listens."""
+    permits = tuple(permits)
+    return NamesPermit() in permits or allow_open(permits, name, port)
 
 
 def allow_network(permits: Iterable[Permit], address: IPAddress, port: int) -> bool:

@@ -21,6 +21,7 @@ from tunnelkeeper.relay.permits import (
     HostPermit,
     Permit,
     allow_listen,
+    allow_name,
     allow_network,
     allow_open,
     allow_path,
@@ -146,7 +147,7 @@ def check_open_name(
     name: str, port: int, permits: Collection[Permit], options: KeyOptions
 ) -> Refusal | None:
     """Check a request to open a connection to a name that clients listen on."""
-    return _check_host(name, port, allow_open(permits, name, port), options)
+    return _check_host(name, port, allow_name(permits, name, port), options)
 
 
 def check_listen_path(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.core.wildcards import ascii_lower
@@ -31,7 +31,9 @@ K = TypeVar("K")
 
 # RFC 1123 section 2.1, plus the underscore that is used in practice. A letter is required, because
 # resolvers read 2130706433 and 0x7f000001 as 127.0.0.1 (inet_aton(3)).
-_LABEL = re.compile(r"(?=.*[a-z])(?!0x[0-9a-f]*\Z)[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+# Labels with hyphens in the third and fourth place are of other scripts (RFC 5891 section 4.2.3.1),
+# and a screen may show them like a name of Latin letters.
+_LABEL = re.compile(r"(?=.*[a-z])(?!0x[0-9a-f]*\Z)(?!..--)[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 _LOCAL_NAMES = frozenset(
     {
@@ -70,6 +72,17 @@ def listen_name(host: str) -> str | None:
 
 BindTarget = TcpAddress | Name | UnixAddress
 """What a client can listen on. A TCP address has the host that is bound, and its port is not 0."""
+
+
+def kind_of(target: BindTarget) -> Literal["port", "name", "path"]:
+    """Return the kind of a target, as status shows it."""
+    match target:
+        case TcpAddress():
+            return "port"
+        case Name():
+            return "name"
+        case UnixAddress():
+            return "path"
 
 
 class BindingOwner(Protocol):

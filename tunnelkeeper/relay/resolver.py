@@ -38,7 +38,7 @@ class Resolver:
             return [str(addresses.parse(host))]
         async with self._lookup_slots:
             try:
-                return await asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, host)
+                return await asyncio.get_running_loop().run_in_executor(_THREADS, look_up, host)
             except (OSError, ValueError) as error:  # ValueError: the IDNA codec rejects the name
                 if isinstance(error, socket.gaierror):
                     ensure_descriptors(error)
@@ -48,7 +48,11 @@ class Resolver:
                 raise ConnectError(Reason.HOST_UNREACHABLE, message) from error
 
 
-def _look_up(host: str) -> list[str]:
+def look_up(host: str) -> list[str]:
+    """Return the addresses of a host; may block for a minute.
+
+    Raises OSError, ValueError.
+    """
     infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 

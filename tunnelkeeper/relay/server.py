@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncssh
 from asyncssh.constants import DISC_BY_APPLICATION
@@ -21,7 +21,7 @@ from asyncssh.public_key import get_default_public_key_algs
 
 from tunnelkeeper import __version__
 from tunnelkeeper.clock import SystemClock, iso, iso_now
-from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.login_budget import LoginBudget
 from tunnelkeeper.core.relay_snapshot import (
     BanSnapshot,
@@ -40,7 +40,7 @@ from tunnelkeeper.relay.budgets import check_login
 from tunnelkeeper.relay.context import RelayContext
 from tunnelkeeper.relay.live_access import LiveAccess
 from tunnelkeeper.relay.penalties import source_of
-from tunnelkeeper.relay.registry import Name
+from tunnelkeeper.relay.registry import kind_of
 from tunnelkeeper.relay.transport import ServerTransport
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.bans import Ban
     from tunnelkeeper.relay.client_session import ClientSession
     from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
-    from tunnelkeeper.relay.registry import Binding, BindTarget
+    from tunnelkeeper.relay.registry import Binding
 
     Part = TypeVar("Part", RelayLimits, RelayConfiguration)
 
@@ -194,6 +194,7 @@ class RelayServer:
             clients=[_client_snapshot(client) for client in self._clients],
             refusals=self._context.refusals.snapshot(),
             bans=[_ban_snapshot(ban) for ban in self.bans.current(self.clock.wall())],
+            left=self._context.departures.snapshot(),
         )
 
     def _create_transport(self, address: TcpAddress) -> ServerTransport:
@@ -291,19 +292,9 @@ def _ban_snapshot(ban: Ban) -> BanSnapshot:
 
 def _binding_snapshot(binding: Binding) -> BindingSnapshot:
     return BindingSnapshot(
-        kind=_kind_of(binding.target),
+        kind=kind_of(binding.target),
         listen=printable(str(binding.target)),
         since=binding.since,
         connections=binding.counters.connections,
         connections_total=binding.counters.connections_total,
     )
-
-
-def _kind_of(target: BindTarget) -> Literal["port", "name", "path"]:
-    match target:
-        case TcpAddress():
-            return "port"
-        case Name():
-            return "name"
-        case UnixAddress():
-            return "path"
