@@ -13,6 +13,7 @@ from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.presentation.formatting import format_record
 from tunnelkeeper.relay import main
 from tunnelkeeper.relay.access_control import AccessControl
+from tunnelkeeper.relay.config import ConfigSource
 from tunnelkeeper.relay.main import LineFormatter
 from tunnelkeeper.systemd import notify
 
@@ -47,7 +48,7 @@ class SignalledRelay:
 def test_a_sighup_while_the_relay_ends_has_no_effect(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source: Any = None  # it is not read
+    source = ConfigSource(tmp_path / "relay.toml", must_exist=False)
     relay: Any = SignalledRelay()
     access = AccessControl(relay, tmp_path / "bans.json")
     manager = notify.from_environment({})

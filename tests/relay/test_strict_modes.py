@@ -11,7 +11,7 @@ from tests.relay.authorized_keys_lines import line
 from tests.requirements import require_root
 from tunnelkeeper.config import ConfigError, Problem
 from tunnelkeeper.core.exit_codes import ExitCode
-from tunnelkeeper.relay import host_key, main
+from tunnelkeeper.relay import config_check, host_key, main
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
 from tunnelkeeper.relay.config import ConfigSource
 from tunnelkeeper.relay.host_key import HostKeyError, make_key
@@ -40,7 +40,7 @@ def source(tmp_path: Path) -> ConfigSource:
 
 
 def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
-    return main.check(source)
+    return config_check.check(source)
 
 
 @pytest.mark.parametrize(

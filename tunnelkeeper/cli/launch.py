@@ -117,10 +117,10 @@ def serve_relay(
 
 def check_relay(config: Path, *, must_exist: bool) -> Findings:
     """Validate a relay's config file and the files it names. Listen nowhere."""
-    from tunnelkeeper.relay import main
+    from tunnelkeeper.relay import config_check
     from tunnelkeeper.relay.config import ConfigSource
 
-    return Findings(*main.check(ConfigSource(config, must_exist)))
+    return Findings(*config_check.check(ConfigSource(config, must_exist)))
 
 
 def relay_addresses(config: Path, *, must_exist: bool) -> tuple[TcpAddress, ...]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnelkeeper import __version__
-from tunnelkeeper.config import ConfigError, Problem
+from tunnelkeeper.config import ConfigError
 from tunnelkeeper.control.api import ConfigRejectedError
 from tunnelkeeper.control.client_connection import ControlConnection
 from tunnelkeeper.control.methods import Method, Methods, version
@@ -36,12 +36,10 @@ from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
 from tunnelkeeper.presentation.formatting import format_moment
 from tunnelkeeper.relay import (
     access_control,
-    authorized_keys_store,
     ban_file,
+    config_check,
     host_key,
-    revoked_keys,
     socket_activation,
-    strict_modes,
 )
 from tunnelkeeper.relay.access_control import AccessControl
 from tunnelkeeper.relay.ban_file import BanFileError
@@ -60,6 +58,9 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.relay_snapshot import RelaySnapshot
     from tunnelkeeper.relay.config import ConfigSource
     from tunnelkeeper.systemd.notify import ServiceManager
+
+FINDINGS_LOGGED = 20
+"""Findings of `relay check` that are logged at the start; files may have thousands of lines."""
 
 log = logging.getLogger(__name__)
 
@@ -112,35 +113,6 @@ def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
         for reason in errors.exceptions:
             _print_error(f"cannot serve {socket_path}: {reason}")
     return code
-
-
-def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
-    """Return the problems and the warnings of a configuration and the files that it names."""
-    try:
-        configuration = source.read()
-    except ConfigError as error:
-        return list(error.problems), []
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
-    if configuration.strict_modes:
-        authorized_keys = authorized_keys_store.existing_files(configuration.authorized_keys)
-        for checked in (*map(Path, configuration.host_keys), *authorized_keys):
-            refused, doubtful = strict_modes.findings(checked)
-            problems += refused
-            warnings += doubtful
-    for path in configuration.host_keys:
-        try:
-            host_key.read(Path(path))
-        except FileNotFoundError:
-            message = "no host key yet; the first start generates one"
-            warnings.append(Problem(path, None, "", message))
-        except OSError as error:
-            problems.append(Problem(path, None, "", str(error.strerror)))
-        except HostKeyError as error:
-            problems.append(Problem(path, None, "", str(error).removeprefix(f"{path}: ")))
-    problems += revoked_keys.find_problems(configuration.revoked_keys)
-    warnings += authorized_keys_store.find_problems(configuration.authorized_keys)
-    return problems, warnings
 
 
 # -- control socket ------------------------------------------------------------------------------
@@ -255,6 +227,7 @@ async def _serve(
                 signal.SIGHUP, lambda: tasks.create_task(running.reload_or_log())
             )
             where = ", ".join(map(str, relay.addresses))
+            tasks.create_task(_log_findings(running))
             log.info("tunnelkeeper %s: the relay listens on %s", __version__, where)
             for fingerprint in relay.fingerprints:
                 log.info("host key %s", fingerprint)
@@ -265,6 +238,24 @@ async def _serve(
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing is left to configure
         await relay.close()
     log.info("stopped")
+
+
+async def _log_findings(running: _RunningRelay) -> None:
+    """Log what `relay check` reports, so that the journal of a service has it."""
+    try:
+        found = await running.files.read("check", partial(config_check.check, running.source))
+    except OSError as error:
+        log.warning("cannot check the configuration: %s", error.strerror)
+        return
+    except Exception:
+        log.exception("checking the configuration failed unexpectedly; please report it")
+        return
+    findings = [str(finding) for findings in found for finding in findings]
+    for finding in findings[:FINDINGS_LOGGED]:
+        log.warning("%s", finding)
+    if len(findings) > FINDINGS_LOGGED:
+        more = len(findings) - FINDINGS_LOGGED
+        log.warning("%d more findings: run `tunnelkeeper relay check`", more)
 
 
 @asynccontextmanager

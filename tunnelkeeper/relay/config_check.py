@@ -1,0 +1,61 @@
+"""What `relay check` finds: problems and warnings of relay.toml and the files that it names.
+
+It listens nowhere and changes nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.config import ConfigError, Problem
+from tunnelkeeper.relay import authorized_keys_store, host_key, revoked_keys, strict_modes
+from tunnelkeeper.relay.host_key import HostKeyError
+
+if TYPE_CHECKING:
+    from tunnelkeeper.relay.config import ConfigSource, RelayConfiguration
+
+_USER = "%u"
+
+
+def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
+    """Return the problems and the warnings of a configuration and the files that it names."""
+    try:
+        configuration = source.read()
+    except ConfigError as error:
+        return list(error.problems), []
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    if configuration.strict_modes:
+        authorized_keys = authorized_keys_store.existing_files(configuration.authorized_keys)
+        for checked in (*map(Path, configuration.host_keys), *authorized_keys):
+            refused, doubtful = strict_modes.findings(checked)
+            problems += refused
+            warnings += doubtful
+    for path in configuration.host_keys:
+        try:
+            host_key.read(Path(path))
+        except FileNotFoundError:
+            message = "no host key yet; the first start generates one"
+            warnings.append(Problem(path, None, "", message))
+        except OSError as error:
+            problems.append(Problem(path, None, "", str(error.strerror)))
+        except HostKeyError as error:
+            problems.append(Problem(path, None, "", str(error).removeprefix(f"{path}: ")))
+    problems += revoked_keys.find_problems(configuration.revoked_keys)
+    warnings += authorized_keys_store.find_problems(configuration.authorized_keys)
+    warnings += _shared_names(source, configuration)
+    return problems, warnings
+
+
+def _shared_names(source: ConfigSource, configuration: RelayConfiguration) -> list[Problem]:
+    """Warn if names are granted by user, but every key may log in as any user."""
+    if _USER in configuration.authorized_keys or not any(
+        _USER in pattern for pattern in configuration.names
+    ):
+        return []
+    message = (
+        "every key in authorized_keys may log in as any user, and so listen on any free name; a "
+        'file for each user prevents that: authorized_keys = "authorized_keys/%u"'
+    )
+    return [Problem(str(source.path), None, "names", message)]
