@@ -16,6 +16,7 @@ from tunnelkeeper.net import thread_executor
 from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.relay import authorized_keys_store
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore, find_problems
+from tunnelkeeper.relay.key_file import NO_KEYS
 from tunnelkeeper.ssh.auth import file_cache
 
 if TYPE_CHECKING:
@@ -139,14 +140,14 @@ def test_a_bad_line_is_skipped_with_one_log_line(
 def test_an_unreadable_file_gives_no_keys_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert AuthorizedKeysStore(str(tmp_path)).keys_for_blocking("ann") == ()
+    assert AuthorizedKeysStore(str(tmp_path)).keys_for_blocking("ann") is NO_KEYS
     assert "cannot read authorized keys" in caplog.text
 
 
 def test_an_unknown_user_leaves_no_log_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert AuthorizedKeysStore(f"{tmp_path}/%u").keys_for_blocking("eve") == ()
+    assert AuthorizedKeysStore(f"{tmp_path}/%u").keys_for_blocking("eve") is NO_KEYS
     assert caplog.text == ""
 
 
@@ -189,11 +190,11 @@ async def test_a_file_on_a_disk_that_hangs_delays_its_own_user_only(
     monkeypatch.setattr(authorized_keys_store, "MAX_READS", 2)
     store = AuthorizedKeysStore(f"{tmp_path}/%u")
     try:
-        assert await store.keys_for("bob") == ()
+        assert await store.keys_for("bob") is NO_KEYS
         assert f"{tmp_path}/bob: not read within 0.1 s" in caplog.text
         assert [key.blob for key in await store.keys_for("ann")] == [blob(1)]
         monkeypatch.setattr(authorized_keys_store, "MAX_READS", 1)
-        assert await store.keys_for("ann") == ()
+        assert await store.keys_for("ann") is NO_KEYS
         assert "1 other files are not read yet" in caplog.text
     finally:
         release.set()

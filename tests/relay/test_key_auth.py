@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.relay.in_process_relay import new_key, public
-from tunnelkeeper.relay import authorized_keys
 from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
+from tunnelkeeper.relay.key_file import KeyFile
 
 if TYPE_CHECKING:
     import asyncssh
@@ -27,12 +27,12 @@ def key(number: int) -> asyncssh.SSHKey:
     return new_key()
 
 
-def keys(options: str = "", of: asyncssh.SSHKey | None = None) -> tuple[Any, ...]:
+def keys(options: str = "", of: asyncssh.SSHKey | None = None) -> KeyFile:
     """Return the authorized_keys line of a key or of an authority."""
     line = f"{options} {public(of or key(1))}".lstrip()
-    parsed_keys, warnings = authorized_keys.parse(line, "authorized_keys", UTC)
-    assert not warnings
-    return parsed_keys
+    found = KeyFile(line.encode(), "authorized_keys", UTC)
+    assert not found.warnings()
+    return found
 
 
 def parsed(data: bytes) -> Any:

@@ -20,6 +20,7 @@ from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.relay import authorized_keys, live_access, revoked_keys
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
 from tunnelkeeper.relay.key_auth import Admitted, Denied, authorize, parse_key, reauthorize
+from tunnelkeeper.relay.key_file import KeyFile
 from tunnelkeeper.relay.live_access import MAX_SLEEP
 from tunnelkeeper.relay.transport import ServerTransport
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.relay.in_process_relay import InProcessRelay
-    from tunnelkeeper.relay.authorized_keys_store import Keys
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TEN_SECONDS_LATER = 'expiry-time="20261122120010Z"'
@@ -192,9 +192,9 @@ async def test_options_that_grant_more_apply_to_the_open_connection(
 def test_a_key_that_is_granted_less_than_before_loses_its_connection(
     before: str, after: str, stays: bool
 ) -> None:
-    def lines(options: str) -> Keys:
-        found, warnings = authorized_keys.parse(line(options), "keys", UTC)
-        assert not warnings
+    def lines(options: str) -> KeyFile:
+        found = KeyFile(line(options).encode(), "keys", UTC)
+        assert not found.warnings()
         return found
 
     candidate = parse_key(next(iter(lines(""))).blob)

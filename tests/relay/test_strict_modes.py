@@ -15,6 +15,7 @@ from tunnelkeeper.relay import config_check, host_key, main
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
 from tunnelkeeper.relay.config import ConfigSource
 from tunnelkeeper.relay.host_key import HostKeyError, make_key
+from tunnelkeeper.relay.key_file import NO_KEYS
 from tunnelkeeper.relay.strict_modes import private_key_problem
 
 if TYPE_CHECKING:
@@ -93,19 +94,19 @@ def test_keys_of_a_file_that_others_can_write_are_refused_until_it_is_mended(
     store = AuthorizedKeysStore(f"{path.parent}/%u")
     path.chmod(0o620)
 
-    assert store.keys_for_blocking("box") == ()
+    assert store.keys_for_blocking("box") is NO_KEYS
     assert caplog.messages[-1] == (
         f"cannot read authorized keys: {path}: can be written by its group (mode 0620); "
         f"run `chmod go-w {path}`"
     )
 
     path.parent.chmod(0o777)
-    assert store.keys_for_blocking("box") == ()
+    assert store.keys_for_blocking("box") is NO_KEYS
     assert f"{path.parent} can be written by others" in caplog.messages[-1]
 
     path.chmod(0o600)
     path.parent.chmod(0o700)
-    assert len(store.keys_for_blocking("box")) == 1
+    assert len(list(store.keys_for_blocking("box"))) == 1
 
 
 def test_strict_modes_can_be_switched_off_for_keys_only(source: ConfigSource) -> None:
@@ -117,7 +118,7 @@ def test_strict_modes_can_be_switched_off_for_keys_only(source: ConfigSource) ->
     assert not source.read().strict_modes
 
     store = AuthorizedKeysStore(f"{folder}/keys/%u", strict_modes=False)
-    assert len(store.keys_for_blocking("box")) == 1
+    assert len(list(store.keys_for_blocking("box"))) == 1
 
     (folder / "relay_host_key").chmod(0o644)
     [problem] = check(source)[0]

@@ -35,7 +35,7 @@ from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter
 from tunnelkeeper.net.process_group import run_with_children
-from tunnelkeeper.net.thread_executor import DaemonThreads
+from tunnelkeeper.net.thread_executor import use_daemon_threads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
@@ -163,7 +163,7 @@ async def _run_supervisor(
     claim: FileClaim,
 ) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(DaemonThreads())
+    use_daemon_threads(loop)
     _redirect_logging(event_log, loop)
     clock = SystemClock()
     ssh_context = SshContext(wall_time=lambda: clock.wall().timestamp())

@@ -25,7 +25,7 @@ from tunnelkeeper.core.host_spec import host_name_problem, parse_host_spec
 from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.process_group import run_with_children
-from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
+from tunnelkeeper.net.thread_executor import SerialExecutor, use_daemon_threads
 from tunnelkeeper.oneshot.ssh_config_forwards import find_deviations
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
@@ -137,7 +137,7 @@ class Places:
 
 
 async def _check_tunnels(configuration: Configuration, places: Places) -> Report:
-    asyncio.get_running_loop().set_default_executor(DaemonThreads())
+    use_daemon_threads(asyncio.get_running_loop())
     report = Report()
     lookup = lookup_for(configuration)
     hosts_checker = HostsChecker(places)

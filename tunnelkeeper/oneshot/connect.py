@@ -23,7 +23,7 @@ from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.process_group import run_with_children
-from tunnelkeeper.net.thread_executor import DaemonThreads
+from tunnelkeeper.net.thread_executor import use_daemon_threads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
@@ -82,7 +82,7 @@ async def _connect(
     stderr: LineWriter,
 ) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(DaemonThreads())
+    use_daemon_threads(loop)
     host_chain = await _resolve_hosts(configuration, host)
     async with ConnectionPool(SshContext()) as pool:
         hop_connections = await pool.connect(host_chain, _WarningsOnly(stderr))

@@ -62,7 +62,7 @@ class PublicKeyError(ValueError):
     """Raised for an unusable public key; the text gives the reason."""
 
 
-class _LineError(ValueError):
+class LineError(ValueError):
     """Raised for a line without a usable key; the text gives the reason."""
 
 
@@ -83,7 +83,7 @@ def parse(
             continue
         try:
             keys.append(_parse_line(line, path, number, zone, first_lines))
-        except (_LineError, OptionError, PublicKeyError) as error:
+        except (LineError, OptionError, PublicKeyError) as error:
             warnings.append(f"{printable(path, 4096)}:{number}: {error}")
     return tuple(keys), tuple(warnings)
 
@@ -99,7 +99,7 @@ def _parse_line(
 
     A key may appear once for itself and once as a certificate authority.
     """
-    options_text, algorithm, encoded, comment = _fields(line)
+    options_text, algorithm, encoded, comment = split_line(line)
     blob = parse_blob(algorithm, encoded)
     try:
         options = parse_options(options_text, zone)
@@ -109,24 +109,27 @@ def _parse_line(
         raise
     earlier = first_lines.setdefault((blob, options.cert_authority), number)
     if earlier != number:
-        raise _LineError(f"this key is already in line {earlier}; the first line counts")
+        raise LineError(f"this key is already in line {earlier}; the first line counts")
     return AuthorizedKey(path, number, algorithm, blob, comment, options)
 
 
-def _fields(line: str) -> tuple[str, str, str, str]:
-    """Split a line into options (possibly empty), key type, key and comment."""
+def split_line(line: str) -> tuple[str, str, str, str]:
+    """Split a line into options (possibly empty), key type, key and comment. Raises LineError."""
+    line = line.rstrip("\r").strip(_BLANKS)
+    if line.startswith("#"):
+        raise LineError("the line is a comment")
     options_text = ""
     if _BLANK.split(line, maxsplit=1)[0] not in KEY_TYPES:
         match = _OPTIONS.match(line)
         if match is None or line[match.end() :][:1] not in _BLANKS:
-            raise _LineError("a quote in the options is not closed")
+            raise LineError("a quote in the options is not closed")
         options_text, line = match[0], line[match.end() :].lstrip(_BLANKS)
     algorithm, encoded, comment, *_ = *_BLANK.split(line, maxsplit=2), "", "", ""
     if algorithm not in KEY_TYPES:
         found = f"'{printable(algorithm, 60)}'" if algorithm else "nothing"
-        raise _LineError(f"expected a key type such as ssh-ed25519 after the options, got {found}")
+        raise LineError(f"expected a key type such as ssh-ed25519 after the options, got {found}")
     if not encoded:
-        raise _LineError(f"expected a key in base64 after '{algorithm}'; the line ends there")
+        raise LineError(f"expected a key in base64 after '{algorithm}'; the line ends there")
     return options_text, algorithm, encoded, comment
 
 

@@ -17,7 +17,7 @@ from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.net.start_limiter import StartLimiter
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.relay import authorized_keys
-from tunnelkeeper.relay.authorized_keys import AuthorizedKey
+from tunnelkeeper.relay.key_file import NO_KEYS, KeyFile
 from tunnelkeeper.relay.strict_modes import UntrustedFileError, ensure_trusted
 from tunnelkeeper.ssh.auth.file_cache import FileCache
 
@@ -37,8 +37,6 @@ many users who come back at the same time would look like a disk that hangs."""
 _USER_TOKEN = "%u"  # noqa: S105  sshd_config(5), TOKENS
 # A user name becomes part of a path, so slashes and leading dots are not allowed.
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-
-Keys = tuple[AuthorizedKey, ...]
 
 
 class UnreadableKeysError(Exception):
@@ -65,7 +63,7 @@ class AuthorizedKeysStore:
         self._executor = SerialExecutor()
         self._starts = StartLimiter(READS_AT_ONCE, READ_PATIENCE)
 
-    async def keys_for(self, user: str) -> Keys:
+    async def keys_for(self, user: str) -> KeyFile:
         """Return the keys that may log in as a user; empty for an unknown user.
 
         An error is logged, and gives no keys. Raises UnreadableKeysError for a temporary one.
@@ -76,16 +74,16 @@ class AuthorizedKeysStore:
             if error.is_temporary:
                 raise
             log.error("cannot read authorized keys: %s", error)  # noqa: TRY400
-            return ()
+            return NO_KEYS
 
-    async def read(self, user: str) -> Keys:
+    async def read(self, user: str) -> KeyFile:
         """Return the keys of a user, as `keys_for` does, but raise UnreadableKeysError.
 
         The file is read in a thread: one on a disk that hangs delays its own users only.
         """
         path = self._path_for(user)
         if path is None:
-            return ()
+            return NO_KEYS
         async with self._starts.slot():
             if len(self._executor) >= MAX_READS:
                 raise UnreadableKeysError(f"{MAX_READS} other files are not read yet")
@@ -96,14 +94,14 @@ class AuthorizedKeysStore:
                 message = f"{path}: {error.strerror}"
                 raise UnreadableKeysError(message, is_temporary=is_temporary) from None
 
-    def keys_for_blocking(self, user: str) -> Keys:
+    def keys_for_blocking(self, user: str) -> KeyFile:
         """Return the keys that may log in as a user, without a thread."""
         path = self._path_for(user)
         try:
-            return () if path is None else self._read_keys(path)
+            return NO_KEYS if path is None else self._read_keys(path)
         except UnreadableKeysError as error:
             log.error("cannot read authorized keys: %s", error)  # noqa: TRY400
-            return ()
+            return NO_KEYS
 
     def _path_for(self, user: str) -> Path | None:
         if not _USER.fullmatch(user):
@@ -112,7 +110,7 @@ class AuthorizedKeysStore:
         tokens = {"%%": "%", _USER_TOKEN: user}
         return Path(re.sub("%[%u]", lambda token: tokens[token[0]], self.pattern))
 
-    def _read_keys(self, path: Path) -> Keys:
+    def _read_keys(self, path: Path) -> KeyFile:
         try:
             keys = self._files.get(str(path))
             if self._strict_modes:
@@ -120,7 +118,7 @@ class AuthorizedKeysStore:
         except FileNotFoundError as error:
             if _USER_TOKEN not in self.pattern:
                 log.error("cannot read authorized keys: %s", printable(str(error), 1000))  # noqa: TRY400
-            return ()
+            return NO_KEYS
         except UntrustedFileError as error:
             raise UnreadableKeysError(str(error)) from None
         except (OSError, ValueError) as error:
@@ -130,15 +128,13 @@ class AuthorizedKeysStore:
         return keys
 
 
-def _load(path: str, _status: os.stat_result) -> Keys:
+def _load(path: str, _status: os.stat_result) -> KeyFile:
     """Read a file and log a warning for each skipped line.
 
     Raises OSError, ValueError.
     """
-    data = read_regular_file(path)
-    # Bytes that are not UTF-8 are harmless in a comment; elsewhere the line is skipped.
-    keys, warnings = authorized_keys.parse(data.decode("utf-8", "backslashreplace"), path)
-    for warning in warnings:
+    keys = KeyFile(read_regular_file(path), path)
+    for warning in keys.warnings():
         log.warning("%s", warning)
     return keys
 

@@ -24,9 +24,8 @@ from tunnelkeeper.relay import addresses, from_patterns
 from tunnelkeeper.ssh.auth.openssh_certificate import PresentedKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tunnelkeeper.relay.authorized_keys import AuthorizedKey
+    from tunnelkeeper.relay.key_file import KeyFile
     from tunnelkeeper.relay.key_options import KeyOptions
 
 REQUESTS_PER_ATTEMPT = 4
@@ -164,16 +163,13 @@ def parse_key(data: bytes) -> Candidate | None:
 
 
 def authorize(
-    candidate: Candidate, user: str, keys: Iterable[AuthorizedKey], source: str, now: datetime
+    candidate: Candidate, user: str, keys: KeyFile, source: str, now: datetime
 ) -> Admitted | Denied:
     """Authorize a key for a user. keys: the user's. source: the client's address."""
     certificate = candidate.certificate
     blob = candidate.blob if certificate is None else certificate.signing_key.public_data
-    is_authority = certificate is not None
-    for line in keys:
-        if line.blob == blob and line.options.cert_authority == is_authority:
-            break
-    else:
+    line = keys.find(blob, is_authority=certificate is not None)
+    if line is None:
         return Denied("this key is not authorized")
     options = line.options
     location = f"{printable(line.path, 4096)}:{line.number}"
@@ -188,9 +184,7 @@ def authorize(
     return Admitted(user, candidate, line)
 
 
-def reauthorize(
-    admitted: Admitted, keys: Iterable[AuthorizedKey], source: str, now: datetime
-) -> Admitted | Denied:
+def reauthorize(admitted: Admitted, keys: KeyFile, source: str, now: datetime) -> Admitted | Denied:
     """Authorize the key of an open connection again, after a reload.
 
     A connection must not keep rights that its key has lost, such as a channel that is already open.

@@ -25,6 +25,10 @@ _OPTION = re.compile(r'([A-Za-z0-9-]+)(="((?:\\"|[^"])*+)")?(?:,|\Z)')
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?(Z|UTC)?", re.ASCII | re.IGNORECASE)
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_]+=.*", re.DOTALL)
 _TUN_DEVICE = re.compile(r"(?:any|\d{1,9})(?::(?:any|\d{1,9}))?", re.ASCII)  # a2tun() in misc.c
+MAX_LENGTH = 64 * 1024
+"""Characters of the options of a key. That is room for fewer permits than the 4096 of sshd
+(SSH_AUTHOPT_PERMIT_MAX in auth-options.c)."""
+
 _FIRST_YEAR = 1970  # sshd accepts no earlier time either
 
 
@@ -74,6 +78,8 @@ def parse_options(text: str, zone: tzinfo | None) -> KeyOptions:
 
     Raises OptionError.
     """
+    if len(text) > MAX_LENGTH:
+        raise OptionError(f"the options are longer than {MAX_LENGTH >> 10} KiB")
     options = KeyOptions()
     for name, value in _split(text):
         if value is None and (flag := _FLAGS.get(name)):

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tunnelkeeper.clock import Timer
-    from tunnelkeeper.relay.authorized_keys_store import Keys
     from tunnelkeeper.relay.client_session import ClientSession
     from tunnelkeeper.relay.context import RelayContext
+    from tunnelkeeper.relay.key_file import KeyFile
 
 MAX_SLEEP = 60.0
 """Seconds until the clock is read again at the latest: it may be set while a timer waits."""
@@ -126,7 +126,9 @@ class LiveAccess:
             sentences[SENTENCES:] = [more]
         return sentences
 
-    def _recheck(self, clients: list[ClientSession], keys: Keys, revoked: RevokedKeys) -> list[str]:
+    def _recheck(
+        self, clients: list[ClientSession], keys: KeyFile, revoked: RevokedKeys
+    ) -> list[str]:
         now = self._clock.wall()
         sentences = []
         for client in clients:

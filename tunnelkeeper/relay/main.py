@@ -32,7 +32,7 @@ from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.listener import ListenError
-from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
+from tunnelkeeper.net.thread_executor import SerialExecutor, use_daemon_threads
 from tunnelkeeper.presentation.formatting import format_moment
 from tunnelkeeper.relay import (
     access_control,
@@ -213,7 +213,7 @@ async def _serve(
     passed_sockets: list[socket.socket],
 ) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(DaemonThreads())
+    use_daemon_threads(loop)
     loop.set_exception_handler(_log_fault)
     running = _RunningRelay(source, relay, access, asyncio.Event(), manager)
     for number in (signal.SIGTERM, signal.SIGINT):

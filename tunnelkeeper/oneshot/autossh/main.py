@@ -30,7 +30,7 @@ from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.file_creation import open_to_write, unlink
 from tunnelkeeper.net.line_writer import call_bounded
 from tunnelkeeper.net.process_group import run_with_children
-from tunnelkeeper.net.thread_executor import DaemonThreads
+from tunnelkeeper.net.thread_executor import use_daemon_threads
 from tunnelkeeper.oneshot.autossh.log import (
     FILE_TIMEOUT,
     Level,
@@ -187,7 +187,7 @@ def _supervise_with_log(
 
 
 async def _run(supervisor: AutosshSupervisor) -> int:
-    asyncio.get_running_loop().set_default_executor(DaemonThreads())
+    use_daemon_threads(asyncio.get_running_loop())
     return await supervisor.run()
 
 
