@@ -202,3 +202,31 @@ def test_a_port_may_be_the_name_of_a_service(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_unknown_service_is_not_a_port(name: str) -> None:
     with pytest.raises(InvalidValueError, match="expected a port"):
         local(f"8080:db:{name}")
+
+
+def test_a_forward_can_be_limited_to_users_and_passwords() -> None:
+    web = {"listen": 8080, "connect": "web:80", "allow_users": ["root", 1000]}
+    proxy = {"listen": 8080, "allow_users": "root", "password_file": "~/passwords"}
+
+    assert forwards(local, web) == [LocalForward(LISTEN, WEB, (0, 1000))]
+    assert forwards(socks, proxy) == [SocksForward(LISTEN, (0,), "~/passwords")]
+
+
+@pytest.mark.parametrize(
+    ("read", "table", "problem"),
+    [
+        (socks, {"allow_users": ["no such user"]}, "this machine has no user 'no such user'"),
+        (socks, {"allow_users": []}, "expected a user; leave the key out"),
+        (socks, {"allow_users": [-1]}, "a user name in quotes, or a user id"),
+        (socks, {"password_file": "passwords"}, "a path that begins with / or ~"),
+        (local, {"connect": "web:80", "password_file": "/p"}, "only `socks` has passwords"),
+        (remote, {"allow_users": ["root"]}, "the server decides who may connect"),
+    ],
+)
+def test_a_limit_that_cannot_work_is_refused(
+    read: Reader[tuple[Entry, ...]], table: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(InvalidValueError) as failed:
+        read({"listen": 8080, **table})
+
+    assert problem in str(failed.value.problems[0])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tunnelkeeper.control import server
-from tunnelkeeper.control.peer import peer_uid_of
 from tunnelkeeper.control.unix_socket import SocketFileError, listen, make_private_folder
+from tunnelkeeper.net.peer_user import peer_uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import NamedTuple
 
@@ -45,9 +46,9 @@ def proxies(sandbox_per_data_path: Sandbox) -> Proxies:
     )
 
 
-def curl(option: str, proxy: int, url: str) -> subprocess.CompletedProcess[str]:
+def curl(option: str, proxy: int, url: str, *others: str) -> subprocess.CompletedProcess[str]:
     command = [require("curl"), "--silent", "--show-error", "--max-time", "20"]
-    command += [option, f"127.0.0.1:{proxy}", url]
+    command += [*others, option, f"127.0.0.1:{proxy}", url]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -118,3 +119,55 @@ def test_data_sent_before_the_reply_is_not_lost(proxies: Proxies, side: str) -> 
 
     assert answer[:4] == b"\5\0\5\0"
     assert answer[-5:] == b"early"
+
+
+# -- limits on clients -----------------------------------------------------------------------------
+
+
+class LimitedProxies(NamedTuple):
+    password: int
+    own_user: int
+    other_user: int
+    url: str
+
+
+@pytest.fixture(scope="module")
+def limited(shared_sandbox: Sandbox) -> LimitedProxies:
+    """Run a proxy with a password, one for this user, and one for another user."""
+    passwords = shared_sandbox.directory / "passwords"
+    passwords.touch(mode=0o600)
+    passwords.write_text("ann:correct horse\n")
+    ports = free_port(), free_port(), free_port()
+    tables = (
+        f'{{ listen = {ports[0]}, password_file = "{passwords}" }}',
+        f"{{ listen = {ports[1]}, allow_users = [{os.geteuid()}] }}",
+        f"{{ listen = {ports[2]}, allow_users = [{os.geteuid() + 1}] }}",
+    )
+    program = shared_sandbox.program(
+        tunnel_table("t", shared_sandbox.sshd().port, f"socks = [{', '.join(tables)}]")
+    )
+    program.up()
+    program.wait_until_up()
+    web = shared_sandbox.service(web_page("hello"))
+    return LimitedProxies(*ports, f"http://127.0.0.1:{web.port}/")
+
+
+def test_curl_logs_in_with_user_and_password(limited: LimitedProxies) -> None:
+    done = curl("--socks5", limited.password, limited.url, "--proxy-user", "ann:correct horse")
+
+    assert (done.returncode, done.stdout) == (0, "hello"), done.stderr
+
+
+@pytest.mark.parametrize("user", [["--proxy-user", "ann:wrong"], []])
+def test_curl_without_the_password_is_refused(limited: LimitedProxies, user: list[str]) -> None:
+    done = curl("--socks5", limited.password, limited.url, *user)
+
+    assert (done.returncode, done.stdout) == (PROXY_FAILED, "")
+
+
+def test_only_an_allowed_user_can_use_a_proxy(limited: LimitedProxies) -> None:
+    allowed = curl("--socks5", limited.own_user, limited.url)
+    refused = curl("--socks5", limited.other_user, limited.url)
+
+    assert (allowed.returncode, allowed.stdout) == (0, "hello"), allowed.stderr
+    assert (refused.returncode != 0, refused.stdout) == (True, "")

@@ -38,11 +38,18 @@ class Site:
 
 @asynccontextmanager
 async def local_site(
-    target: Address | None, opener: ChannelOpener | None = None, hold_timeout: float = 5.0
+    target: Address | None,
+    opener: ChannelOpener | None = None,
+    hold_timeout: float = 5.0,
+    *,
+    allow_users: tuple[int, ...] = (),
+    password_file: str = "",
 ) -> AsyncIterator[Site]:
     """Run a local forward, or a SOCKS forward without a target. An opener is passed to its gate."""
     forward: LocallyBoundForward = (
-        SocksForward(ANY_PORT) if target is None else LocalForward(ANY_PORT, target)
+        SocksForward(ANY_PORT, allow_users, password_file)
+        if target is None
+        else LocalForward(ANY_PORT, target, allow_users)
     )
     gate, errors = Gate(), list[str]()
     if opener is not None:

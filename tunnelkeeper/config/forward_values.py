@@ -6,6 +6,7 @@ core.forward_spec has the grammar of specs and core.probes that of checks. This 
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,7 +90,9 @@ def _local(value: object) -> Entry:
         problems.append(
             ValueProblem((), "'connect' is missing: the target of the clients of 'listen'")
         )
-    forward = LocalForward(_end(values, "listen"), _end(values, "connect"))
+    problems += _other_kinds_problems(values, ("password_file",), "only `socks` has passwords")
+    users = values.get("allow_users", ())
+    forward = LocalForward(_end(values, "listen"), _end(values, "connect"), users)
     return _entry(forward, value, values, problems)
 
 
@@ -100,6 +103,8 @@ def _remote(value: object) -> Entry:
         expected = '"[bind_address:]port:host:hostport" or, for SOCKS, "[bind_address:]port"'
         raise mismatch(f"{expected} in quotes", value)
     values, problems = _read(value)
+    advice = "the server decides who may connect to a port that listens there"
+    problems += _other_kinds_problems(values, ("allow_users", "password_file"), advice)
     listen = _end(values, "listen")
     if "connect" not in value:
         return _entry(RemoteSocksForward(listen), value, values, problems)
@@ -116,7 +121,8 @@ def _socks(value: object) -> Entry:
     if "connect" in values:
         advice = "leave it out: each client of a SOCKS proxy names its own target"
         problems.append(ValueProblem(("connect",), advice))
-    return _entry(SocksForward(_end(values, "listen")), value, values, problems)
+    limits = {key: values[key] for key in ("allow_users", "password_file") if key in values}
+    return _entry(SocksForward(_end(values, "listen"), **limits), value, values, problems)
 
 
 def _read(table: dict[str, object]) -> tuple[dict[str, Any], list[ValueProblem]]:
@@ -168,7 +174,48 @@ def _connect(value: object) -> Address:
     raise mismatch('"host:port" or a path, in quotes', value)
 
 
-_TABLE: Keys = {"listen": _listen, "connect": _connect, "check": text, **CHECK_KEYS}
+def _user(value: object) -> int:
+    """Parse the name or id of a user of this machine; return the id."""
+    if type(value) is int and 0 <= value < 1 << 32:
+        return value
+    if not isinstance(value, str):
+        raise mismatch("a user name in quotes, or a user id", value)
+    try:
+        return pwd.getpwnam(value).pw_uid
+    except (KeyError, ValueError):  # ValueError: a NUL or a lone surrogate
+        raise value_error(f"this machine has no user {printable(repr(value))}") from None
+
+
+def _users(value: object) -> tuple[int, ...]:
+    users = several(_user)(value)
+    if not users:
+        raise value_error("expected a user; leave the key out to allow every user")
+    return users
+
+
+def _own_path(value: object) -> str:
+    """Parse a path that does not depend on where the program was started."""
+    path = text(value)
+    if not path.startswith(("/", "~")):
+        raise mismatch("a path that begins with / or ~", value)
+    return path
+
+
+def _other_kinds_problems(
+    values: dict[str, Any], keys: tuple[str, ...], advice: str
+) -> list[ValueProblem]:
+    """Return a problem for each key that another kind of forward has."""
+    return [ValueProblem((key,), f"not allowed here: {advice}") for key in keys if key in values]
+
+
+_TABLE: Keys = {
+    "listen": _listen,
+    "connect": _connect,
+    "check": text,
+    "allow_users": _users,
+    "password_file": _own_path,
+    **CHECK_KEYS,
+}
 
 
 def _is_zero(value: object) -> bool:

@@ -7,9 +7,6 @@ another user. This module checks the socket file, the folders on the way, and th
 from __future__ import annotations
 
 import os
-import socket
-import struct
-import sys
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.net.file_trust import (
@@ -18,29 +15,12 @@ from tunnelkeeper.net.file_trust import (
     find_distrust,
     is_owner_trusted,
 )
+from tunnelkeeper.net.peer_user import peer_uid_of
 
 if TYPE_CHECKING:
+    import socket
     from asyncio.trsock import TransportSocket
     from pathlib import Path
-
-_UCRED = struct.Struct("iII")  # Linux, unix(7): pid, uid, gid
-_XUCRED = struct.Struct("=II68x")  # macOS, sys/ucred.h: version, uid, groups
-_SOL_LOCAL, _LOCAL_PEERCRED = 0, 1  # macOS, sys/un.h
-
-
-def peer_uid_of(sock: socket.socket | TransportSocket) -> int | None:
-    """Return the user id of the process at the other end, or None if the system cannot tell.
-
-    For a client, that is the process that called listen(2).
-    """
-    uid: int | None = None
-    if sys.platform == "linux":
-        _pid, uid, _gid = _UCRED.unpack(
-            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        )
-    elif sys.platform == "darwin":
-        _version, uid = _XUCRED.unpack(sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED.size))
-    return uid
 
 
 def expected_user(path: Path, *, is_named: bool) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from tunnelkeeper.control import unix_socket
 from tunnelkeeper.control.client_connection import ControlConnection, SupervisorConnection
 from tunnelkeeper.control.jsonrpc import REQUEST_LIMIT, Error, ErrorCode, encode_error
-from tunnelkeeper.control.peer import peer_uid_of
+from tunnelkeeper.net.peer_user import peer_uid_of
 
 S = TypeVar("S")
 

@@ -70,10 +70,14 @@ Address = TcpAddress | UnixAddress
 
 @dataclass(frozen=True, slots=True)
 class LocalForward:
-    """Listen on this machine; clients reach one target through the server (ssh -L)."""
+    """Listen on this machine; clients reach one target through the server (ssh -L).
+
+    allow_users: the ids of the users who may connect. Empty: every user who can reach the address.
+    """
 
     listen: Address
     connect: Address
+    allow_users: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.listen}:{self.connect}"
@@ -92,9 +96,15 @@ class RemoteForward:
 
 @dataclass(frozen=True, slots=True)
 class SocksForward:
-    """Listen on this machine as a SOCKS proxy; each client names its target (ssh -D)."""
+    """Listen on this machine as a SOCKS proxy; each client names its target (ssh -D).
+
+    allow_users: as in LocalForward. password_file: the file of the users and passwords, one of
+    which a client has to give. Empty: it has to give none.
+    """
 
     listen: Address
+    allow_users: tuple[int, ...] = ()
+    password_file: str = ""
 
     def __str__(self) -> str:
         return str(self.listen)
@@ -128,6 +138,16 @@ def kind_of(forward: Forward) -> Kind:
             return "remote"
         case _:
             assert_never(forward)
+
+
+def without_limits(forward: Forward) -> Forward:
+    """Return a forward as ssh knows it, without limits on its clients."""
+    match forward:
+        case LocalForward():
+            return replace(forward, allow_users=())
+        case SocksForward():
+            return replace(forward, allow_users=(), password_file="")
+    return forward
 
 
 def target_of(forward: Forward) -> Address | None:

@@ -1,30 +1,33 @@
 """The server's side of a SOCKS handshake, bytes in and bytes out: SOCKS 4, 4a and 5.
 
-It serves what `ssh -D` serves: CONNECT without authentication (RFC 1928; Ying-Da Lee's memos on
-SOCKS4 and 4a). It resolves no name, opens no socket and has no clock; deadlines are the caller's.
+It serves what `ssh -D` serves, CONNECT (RFC 1928; Ying-Da Lee's memos on SOCKS4 and 4a), and if a
+password is required, the login of RFC 1929. It knows no password, resolves no name, opens no socket
+and has no clock; deadlines are the caller's.
 
-    awaiting VERSION ──4──> awaiting SOCKS4_REQUEST ─────────────────────────> Requested
-                    ╰──5──> awaiting SOCKS5_METHODS ──> awaiting SOCKS5_REQUEST ───╯
-    and from each of them, after a message that is not supported: Rejected
+    awaiting VERSION ──4──> awaiting SOCKS4_REQUEST ─────────────────────────────> Requested
+                    ╰──5──> awaiting SOCKS5_METHODS ────> awaiting SOCKS5_REQUEST ───╯
+                                       ╰─> awaiting SOCKS5_LOGIN ─╯
+    and from each of them, after a message that is not supported or a wrong password: Rejected
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from socket import AF_INET, AF_INET6, inet_ntop
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tunnelkeeper.core.connect_error import Reason
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.text import printable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 CONNECT = 0x01  # the same in SOCKS4 and in RFC 1928 section 4
 NO_AUTHENTICATION = 0x00  # RFC 1928 section 3
+USER_AND_PASSWORD = 0x02
 NO_ACCEPTABLE_METHODS = 0xFF
+LOGIN_VERSION = 0x01  # of RFC 1929, not of SOCKS
+LOGIN_SUCCEEDED, LOGIN_FAILED = bytes([1, 0]), bytes([1, 1])
 IPV4, DOMAIN_NAME, IPV6 = 0x01, 0x03, 0x04  # ATYP, RFC 1928 section 5
 ADDRESS_LENGTHS = {IPV4: 4, IPV6: 16}
 
@@ -37,6 +40,9 @@ HTTP_METHODS = tuple(
 )
 
 Version = Literal[4, 5]
+
+Authenticate = Callable[[bytes, bytes], bool]
+"""Returns whether a user's password is right. It takes the same time for any answer."""
 
 
 class Reply(Enum):
@@ -71,6 +77,7 @@ class Awaiting(Enum):
     VERSION = auto()
     SOCKS4_REQUEST = auto()
     SOCKS5_METHODS = auto()
+    SOCKS5_LOGIN = auto()
     SOCKS5_REQUEST = auto()
 
 
@@ -104,10 +111,12 @@ class Step:
 class Handshake:
     """One client's handshake.
 
+    authenticate: checks the client's user and password; None to require none.
     It keeps fewer than 520 bytes, the length of the longest SOCKS4a request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, authenticate: Authenticate | None = None) -> None:
+        self._authenticate = authenticate
         self._state: State = Awaiting.VERSION
         self._unread = b""
 
@@ -137,7 +146,7 @@ class Handshake:
         self._unread += data
         answer = b""
         while isinstance(self._state, Awaiting):
-            step = READERS[self._state](self._unread)
+            step = READERS[self._state](self._unread, self._authenticate)
             if step is None:
                 break
             self._state = step.state
@@ -177,12 +186,13 @@ def encode_reply(version: Version, reply: Reply) -> bytes:
     return bytes([5, reply.value, 0, IPV4]) + bytes(6)
 
 
-# Each reader gets all unread bytes and returns None until its message is complete. A request is
+# Each reader gets all unread bytes, and what checks passwords if one is required. It returns None
+# until its message is complete. A request is
 # read to its end, if that is known, before it is rejected: closing a socket with unread bytes
 # resets the connection, and the client may never see the reply.
 
 
-def _read_version(unread: bytes) -> Step | None:
+def _read_version(unread: bytes, _authenticate: Authenticate | None) -> Step | None:
     """Tell SOCKS4 from SOCKS5, and name another protocol in the rejection."""
     if not unread:
         return None
@@ -206,7 +216,7 @@ def _not_socks(protocol: str) -> Rejected:
     )
 
 
-def _read_socks4_request(unread: bytes) -> Step | None:
+def _read_socks4_request(unread: bytes, authenticate: Authenticate | None) -> Step | None:
     """Read VN CD DSTPORT(2) DSTIP(4) USERID NUL, and NAME NUL if DSTIP is 0.0.0.x (SOCKS4a)."""
     if len(unread) < 8:
         return None
@@ -215,13 +225,22 @@ def _read_socks4_request(unread: bytes) -> Step | None:
     if end < 0:
         return _read_more(unread[8:], "user id")
     if address[:3] != bytes(3) or address[3] == 0:
-        return _check_request(4, command, IPV4, address, port, end + 1)
+        return _allow_socks4(authenticate, _check_request(4, command, IPV4, address, port, end + 1))
 
     start = end + 1
     end = unread.find(0, start, start + FIELD_LIMIT + 1)
     if end < 0:
         return _read_more(unread[start:], "target name")
-    return _check_request(4, command, DOMAIN_NAME, unread[start:end], port, end + 1)
+    name = unread[start:end]
+    return _allow_socks4(authenticate, _check_request(4, command, DOMAIN_NAME, name, port, end + 1))
+
+
+def _allow_socks4(authenticate: Authenticate | None, step: Step) -> Step:
+    """Reject a complete SOCKS4 request if a password is required: SOCKS4 has none."""
+    if authenticate is None:
+        return step
+    reason = "this proxy requires a user and password, which only SOCKS5 has"
+    return _reject(4, Reply.NOT_ALLOWED, reason)
 
 
 def _read_more(field: bytes, what: str) -> Step | None:
@@ -232,21 +251,41 @@ def _read_more(field: bytes, what: str) -> Step | None:
     return _reject(4, Reply.GENERAL_FAILURE, reason)
 
 
-def _read_socks5_methods(unread: bytes) -> Step | None:
+def _read_socks5_methods(unread: bytes, authenticate: Authenticate | None) -> Step | None:
     """Read VER NMETHODS METHODS(NMETHODS), RFC 1928 section 3."""
     if len(unread) < 2 or len(unread) < (end := 2 + unread[1]):
         return None
     offered = unread[2:end]
-    if NO_AUTHENTICATION in offered:
-        return Step(Awaiting.SOCKS5_REQUEST, end, bytes([5, NO_AUTHENTICATION]))
+    method, name, following = NO_AUTHENTICATION, "no authentication", Awaiting.SOCKS5_REQUEST
+    if authenticate is not None:
+        method, name, following = USER_AND_PASSWORD, "user and password", Awaiting.SOCKS5_LOGIN
+    if method in offered:
+        return Step(following, end, bytes([5, method]))
     reason = (
-        "SOCKS5: expected the method 'no authentication' (0) among those offered, "
+        f"SOCKS5: expected the method '{name}' ({method}) among those offered, "
         f"got {printable(', '.join(map(str, offered)), 40) or 'none'}"
     )
     return Step(Rejected(reason), end, bytes([5, NO_ACCEPTABLE_METHODS]))
 
 
-def _read_socks5_request(unread: bytes) -> Step | None:
+def _read_socks5_login(unread: bytes, authenticate: Authenticate | None) -> Step | None:
+    """Read VER ULEN UNAME PLEN PASSWD, RFC 1929 section 2."""
+    if len(unread) < 2 or len(unread) < (password_at := 2 + unread[1] + 1):
+        return None
+    end = password_at + unread[password_at - 1]
+    if len(unread) < end:
+        return None
+    if unread[0] != LOGIN_VERSION:
+        reason = f"SOCKS5: expected version 1 in the login, got {unread[0]}"
+        return Step(Rejected(reason), end, LOGIN_FAILED)
+    user, password = unread[2 : password_at - 1], unread[password_at:end]
+    if authenticate is not None and authenticate(user, password):
+        return Step(Awaiting.SOCKS5_REQUEST, end, LOGIN_SUCCEEDED)
+    # Not the user: a client that mixes the fields up sends the password there.
+    return Step(Rejected("SOCKS5: wrong user or password"), end, LOGIN_FAILED)
+
+
+def _read_socks5_request(unread: bytes, _authenticate: Authenticate | None) -> Step | None:
     """Read VER CMD RSV ATYP DST.ADDR DST.PORT(2), RFC 1928 section 4. RSV is ignored."""
     if len(unread) < 5:  # the fifth byte is the length of a domain name
         return None
@@ -267,10 +306,11 @@ def _read_socks5_request(unread: bytes) -> Step | None:
     return _check_request(5, command, address_type, address, port, end + 2)
 
 
-READERS: dict[Awaiting, Callable[[bytes], Step | None]] = {
+READERS: dict[Awaiting, Callable[[bytes, Authenticate | None], Step | None]] = {
     Awaiting.VERSION: _read_version,
     Awaiting.SOCKS4_REQUEST: _read_socks4_request,
     Awaiting.SOCKS5_METHODS: _read_socks5_methods,
+    Awaiting.SOCKS5_LOGIN: _read_socks5_login,
     Awaiting.SOCKS5_REQUEST: _read_socks5_request,
 }
 

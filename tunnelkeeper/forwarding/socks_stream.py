@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.connect_error import Reason
     from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.forwarding.pump import ChannelEndpoint, SocketEndpoint
+    from tunnelkeeper.forwarding.socks import Authenticate
 
 HANDSHAKE_TIMEOUT = 30.0
 """Seconds a client may take to send its request."""
@@ -27,7 +28,7 @@ class SocksStream:
     """The peer of a stream until its SOCKS request is answered.
 
     It calls on_request once with the target, or on_error once with a message if the handshake
-    fails. A client that closes early causes neither call.
+    fails. A client that closes early causes neither call. authenticate: as in Handshake.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class SocksStream:
         stream: SocketEndpoint | ChannelEndpoint,
         on_request: Callable[[TcpAddress], None],
         on_error: Callable[[str], None],
+        authenticate: Authenticate | None = None,
     ) -> None:
         self._stream = stream
-        self._handshake = Handshake()
+        self._handshake = Handshake(authenticate)
         self._on_request = on_request
         self._on_error = on_error
         self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, self._on_timeout)

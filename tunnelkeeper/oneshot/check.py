@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import (
     EVERY_INTERFACE,
     LocallyBoundForward,
+    SocksForward,
     TcpAddress,
     UnixAddress,
     kind_of,
@@ -23,6 +25,7 @@ from tunnelkeeper.core.forward_spec import (
 )
 from tunnelkeeper.core.host_spec import host_name_problem, parse_host_spec
 from tunnelkeeper.core.text import printable, with_hint
+from tunnelkeeper.forwarding.socks_passwords import PasswordFileError, read_passwords
 from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import SerialExecutor, use_daemon_threads
@@ -333,8 +336,20 @@ def _forward_problems(forward: Forward) -> Iterator[str]:
                 yield f"{forward}: {host}: {problem}"
     if isinstance(forward, LocallyBoundForward):
         yield from _unusable_socket(forward, forward.listen)
+        yield from _unusable_limits(forward)
     elif isinstance(target, UnixAddress):
         yield from _too_long_on_this_machine(forward, target.path)
+
+
+def _unusable_limits(forward: LocallyBoundForward) -> Iterator[str]:
+    is_unix = isinstance(forward.listen, UnixAddress)
+    if forward.allow_users and not is_unix and sys.platform != "linux":
+        yield f"{forward}: allow_users for a port needs Linux; listen on a Unix socket instead"
+    if isinstance(forward, SocksForward) and forward.password_file:
+        try:
+            read_passwords(forward.password_file)
+        except PasswordFileError as error:
+            yield f"{forward}: {error}"
 
 
 def _address_problem(host: str) -> str | None:

@@ -19,6 +19,7 @@ from tunnelkeeper.core.forward_spec import (
     SocksForward,
     TcpAddress,
     kind_of,
+    without_limits,
 )
 from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.sshconfig import obstacle_to_ssh
@@ -55,7 +56,8 @@ def _forwards_to_host(
     """Return the forwards of all tunnels to the host of a tunnel, with and without tokens."""
     others = [each for each in configuration.tunnels.values() if each.host == tunnel.host]
     expanded = [each for other in others for each in expand_forwards(other, facts, tokens)]
-    return {forward for each in expanded for forward in (each.configured, each.forward)}
+    both = (forward for each in expanded for forward in (each.configured, each.forward))
+    return {without_limits(forward) for forward in both}
 
 
 def _unused_forwards(answer: Answer, tunnel: Tunnel, listed: set[Forward]) -> Iterator[str]:
@@ -73,7 +75,11 @@ def _unused_forwards(answer: Answer, tunnel: Tunnel, listed: set[Forward]) -> It
                 f"add it to `{kind}`, or remove it from ssh_config",
             )
     for forward in tunnel.forwards:
-        if forward not in configured and _is_on_loopback(forward) and has_gateway_ports(answer):
+        if (
+            without_limits(forward) not in configured
+            and _is_on_loopback(forward)
+            and has_gateway_ports(answer)
+        ):
             yield with_hint(
                 f"{forward} listens on this machine only, despite GatewayPorts of ssh_config",
                 "write `*:PORT` to listen on all interfaces",
