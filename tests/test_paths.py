@@ -14,6 +14,9 @@ from tunnelkeeper.paths import (
     home,
     lock_path,
     log_path,
+    relay_config_path,
+    relay_runtime_folder,
+    relay_state_folder,
     set_account_variables,
     socket_path,
 )
@@ -129,3 +132,13 @@ def test_a_uid_without_an_account_gets_the_missing_account_variables(
 @pytest.mark.parametrize("env", [{}, {"HOME": ""}, {"HOME": "relative"}])
 def test_without_a_usable_home_variable_the_user_database_is_used(env: dict[str, str]) -> None:
     assert home(env) == Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def test_the_relay_shares_no_folder_with_the_supervisor() -> None:
+    assert relay_config_path(HOME) == Path("/home/ann/.config/tunnelkeeper-relay/relay.toml")
+    assert relay_state_folder(HOME) == Path("/home/ann/.local/state/tunnelkeeper-relay")
+    assert relay_runtime_folder(HOME) == relay_state_folder(HOME)
+
+    env = HOME | {"XDG_RUNTIME_DIR": "/run/user/7", "XDG_CONFIG_HOME": "/xdg"}
+    assert relay_config_path(env) == Path("/xdg/tunnelkeeper-relay/relay.toml")
+    assert relay_runtime_folder(env) == Path("/run/user/7/tunnelkeeper-relay")

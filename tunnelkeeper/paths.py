@@ -11,6 +11,12 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 _FOLDER = "tunnelkeeper"
+_RELAY_FOLDER = "tunnelkeeper-relay"
+"""The relay shares no folder with the supervisor: it may run as another user."""
+
+RELAY_CONFIG = "relay.toml"
+RELAY_RUNTIME_FOLDER = Path("/run") / _RELAY_FOLDER
+"""The folder of the control socket of a relay that systemd or root started for another user."""
 
 Environment = Mapping[str, str]
 """The type of os.environ. It is a parameter so that tests and services can pass another one."""
@@ -37,6 +43,20 @@ def socket_path(option: str | None, env: Environment) -> Path:
     return folder / "control.sock"
 
 
+def relay_config_path(env: Environment) -> Path:
+    """Return the default config file of a relay."""
+    return _xdg_folder("XDG_CONFIG_HOME", ".config", env, _RELAY_FOLDER) / RELAY_CONFIG
+
+
+def relay_runtime_folder(env: Environment) -> Path:
+    """Return the folder of the control sockets and locks of relays."""
+    runtime = _absolute(env.get("XDG_RUNTIME_DIR"))
+    if runtime is not None:
+        return runtime / _RELAY_FOLDER
+    # Not relay_state_folder(): `relay status` does not have the environment of the unit.
+    return state_folder(env).with_name(_RELAY_FOLDER)
+
+
 def lock_path(socket: Path) -> Path:
     """Return the lock file beside a control socket; one supervisor holds it."""
     return socket.with_name(socket.name + ".lock")
@@ -59,7 +79,7 @@ def relay_state_folder(env: Environment) -> Path:
     a supervisor.
     """
     state = _absolute(env.get("STATE_DIRECTORY", "").partition(":")[0])
-    return state or state_folder(env).with_name(f"{_FOLDER}-relay")
+    return state or state_folder(env).with_name(_RELAY_FOLDER)
 
 
 def claims_folder(env: Environment) -> Path:
@@ -118,8 +138,8 @@ def _named(option: str | None, variable: str, env: Environment) -> str | None:
     return option if option is not None else env.get(variable) or None
 
 
-def _xdg_folder(variable: str, default: str, env: Environment) -> Path:
-    return (_absolute(env.get(variable)) or home(env) / default) / _FOLDER
+def _xdg_folder(variable: str, default: str, env: Environment, folder: str = _FOLDER) -> Path:
+    return (_absolute(env.get(variable)) or home(env) / default) / folder
 
 
 def _absolute(text: str | None) -> Path | None:

@@ -8,6 +8,7 @@ import pytest
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import unit_options
+from tunnelkeeper.cli.relay_instance import default_config
 from tunnelkeeper.control.file_claim import FileClaim
 from tunnelkeeper.systemd.unit_templates import MARKER, RELAY, RELAY_SOCKET, SUPERVISOR, TEMPLATE
 
@@ -128,7 +129,25 @@ def test_a_system_unit_reads_its_files_from_etc(tool: Tool) -> None:
     relay = tool("units", "print", "--system", "--kind", "relay").out
 
     assert "--config /etc/tunnelkeeper/tunnels.toml --socket %t/tunnelkeeper/control.sock up" in out
-    assert "--config /etc/tunnelkeeper/relay.toml" in relay
+    assert (
+        "--config /etc/tunnelkeeper-relay/relay.toml --socket %t/tunnelkeeper-relay/relay.sock"
+        in relay
+    )
+
+
+def test_a_relay_toml_beside_tunnels_toml_is_used_if_there_is_no_other(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path)}
+    current, former = paths.relay_config_path(env), paths.config_path(None, env)
+    former = former.with_name("relay.toml")
+    assert default_config(env) == current
+
+    former.parent.mkdir(parents=True)
+    former.touch()
+    assert default_config(env) == former
+
+    current.parent.mkdir(parents=True)
+    current.touch()
+    assert default_config(env) == current
 
 
 @pytest.mark.usefixtures("units_directory")

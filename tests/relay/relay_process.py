@@ -79,7 +79,7 @@ class RelayProcess(ServerProcess):
 
     def status(self) -> Any:
         """Return the status that the relay reports on its control socket."""
-        [socket] = (self.directory / "tunnelkeeper").glob("relay*.sock")
+        [socket] = (self.directory / "tunnelkeeper-relay").glob("relay*.sock")
         with Client(socket) as client:
             return json.loads(bytes(client.call("status")))
 

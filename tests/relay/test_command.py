@@ -168,7 +168,7 @@ def test_relays_of_two_files_run_side_by_side(sandbox: Sandbox) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        folder = first.directory / "tunnelkeeper"
+        folder = first.directory / "tunnelkeeper-relay"
         wait_until(lambda: len([*folder.glob("relay*.sock")]) == 2, 20, "the second does not run")
         completed = first.run("status")
         assert completed.returncode == 2
@@ -261,7 +261,8 @@ def test_without_a_config_file_the_defaults_apply(
     completed = stopped_relay.run("check")
 
     assert completed.returncode == 0
-    assert f"warning: {tmp_path}/tunnelkeeper/authorized_keys: no such file" in completed.stderr
+    keys = tmp_path / "tunnelkeeper-relay" / "authorized_keys"
+    assert f"warning: {keys}: no such file" in completed.stderr
 
 
 def test_a_host_key_that_others_can_read_is_refused(stopped_relay: RelayProcess) -> None:

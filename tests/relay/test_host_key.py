@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -91,3 +94,15 @@ def test_a_public_key_is_refused_as_a_host_key(tmp_path: Path) -> None:
 
     with pytest.raises(HostKeyError, match="not a private key"):
         load(path)
+
+
+def test_a_key_that_cannot_be_generated_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_options: object) -> tuple[int, str]:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+
+    with pytest.raises(HostKeyError, match="cannot generate this host key: Read-only file system"):
+        load(tmp_path / "host_key")

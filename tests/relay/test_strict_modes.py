@@ -131,15 +131,16 @@ def test_strict_modes_can_be_switched_off_for_keys_only(source: ConfigSource) ->
         source.read()
 
 
-def test_to_root_the_files_of_the_user_that_runs_the_relay_are_a_warning(
-    source: ConfigSource,
-) -> None:
+def test_root_can_check_the_files_of_the_user_that_runs_the_relay(source: ConfigSource) -> None:
     require_root()
-    os.chown(source.path.parent / "relay_host_key", NOBODY, NOBODY)
-    problems, [warning] = check(source)
+    keys = source.path.parent / "keys"
+    for path in (source.path.parent / "relay_host_key", keys, keys / "box"):
+        os.chown(path, NOBODY, NOBODY)
+    assert check(source) == ([], [])
 
-    assert problems == []
-    assert warning.message.startswith("belongs to ")
+    os.chown(keys / "box", NOBODY - 1, NOBODY - 1)
+    [problem] = check(source)[0]
+    assert problem.message.startswith(f"{keys} belongs to ")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,16 @@ def generate_unit_texts() -> dict[str, str]:
     return {name: text for kind in UnitKind for name, text in unit_files(kind, options).items()}
 
 
+def generate_relay_system_units() -> dict[str, str]:
+    """Return the system units of the relay, as docs/relay.md shows them."""
+    options = UnitOptions(
+        ["/usr/local/bin/tunnelkeeper"],
+        ["--config", "/etc/tunnelkeeper-relay/relay.toml"],
+        is_system=True,
+    )
+    return unit_files(UnitKind.RELAY, options)
+
+
 if __name__ == "__main__":
     for name, text in generate_unit_texts().items():
         (UNITS_DIRECTORY / name).write_text(text)

@@ -79,10 +79,34 @@ def test_a_user_unit_has_only_settings_that_user_units_support(kind: UnitKind) -
 def test_a_system_unit_has_a_user_and_waits_for_the_network(kind: UnitKind) -> None:
     text = service(kind, UnitOptions(DEFAULT_PROGRAM, is_system=True))
 
-    assert values(text, "User") == ["tunnelkeeper"]
+    name = "tunnelkeeper-relay" if kind is UnitKind.RELAY else "tunnelkeeper"
+    assert values(text, "User") == [name]
     assert "network-online.target" in values(text, "After")
     assert values(text, "WantedBy") == ["multi-user.target"]
-    assert values(text, "StateDirectory") == ["tunnelkeeper"]
+    assert values(text, "StateDirectory") == [name]
+
+
+def test_supervisor_and_relay_share_no_folder() -> None:
+    options = UnitOptions(DEFAULT_PROGRAM, is_system=True)
+    supervisor, relay = service(UnitKind.SUPERVISOR, options), service(UnitKind.RELAY, options)
+
+    for key in ("RuntimeDirectory", "StateDirectory"):
+        assert values(supervisor, key) == ["tunnelkeeper"]
+        assert values(relay, key) == ["tunnelkeeper-relay"]
+    assert "%t/tunnelkeeper-relay/relay.sock" in values(relay, "ExecStart")[0]
+
+
+@pytest.mark.parametrize(
+    ("program", "protect_home"),
+    [("/usr/local/bin/tunnelkeeper", "yes"), ("/home/ann/.local/bin/tunnelkeeper", "read-only")],
+)
+def test_the_relay_of_the_system_sees_no_home_unless_the_program_is_in_one(
+    program: str, protect_home: str
+) -> None:
+    text = service(UnitKind.RELAY, UnitOptions([program], is_system=True))
+
+    assert values(text, "ProtectHome") == [protect_home]
+    assert values(text, "DynamicUser") == ["yes"]
 
 
 def test_a_per_tunnel_unit_has_its_own_socket_and_no_escaping() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.imports import ROOT
+from tests.markdown import blocks
 from tests.requirements import require
-from tests.systemd.shipped import UNITS_DIRECTORY
-from tunnelkeeper.systemd.unit_templates import UnitKind, UnitOptions, unit_files
+from tests.systemd.shipped import UNITS_DIRECTORY, generate_relay_system_units
+from tunnelkeeper.systemd.unit_templates import RELAY, UnitKind, UnitOptions, unit_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,3 +55,31 @@ def test_system_units_are_valid(kind: UnitKind, tmp_path: Path) -> None:
 
     warnings = [line for line in done.stderr.splitlines() if "tunnelkeeper" in line]
     assert (done.returncode, warnings) == (0, [])
+
+
+EXPOSURE = 2.5
+
+
+def test_the_relay_of_the_system_is_hardly_exposed(tmp_path: Path) -> None:
+    for name, text in generate_relay_system_units().items():
+        (tmp_path / name).write_text(text)
+
+    done = verify(
+        tmp_path,
+        "security",
+        "--offline=true",
+        f"--threshold={round(EXPOSURE * 10)}",
+        "--no-pager",
+        str(tmp_path / RELAY),
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    level = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert level is not None
+    assert float(level[1]) < EXPOSURE
+
+
+def test_the_page_of_the_relay_shows_the_generated_units() -> None:
+    shown = blocks(ROOT / "docs" / "relay.md", "ini")
+
+    assert shown == [text for _, text in generate_relay_system_units().items()]

@@ -44,8 +44,8 @@ _config = click.option("--config", metavar="FILE", help="The config file, relay.
 def command() -> None:
     """Run a relay for machines behind NAT, or query a running one.
 
-    The config file is relay.toml next to tunnels.toml, unless --config names another. If only one
-    relay is running, `status` and `reload` find it without --config.
+    The config file is ~/.config/tunnelkeeper-relay/relay.toml, unless --config names another. If
+    only one relay is running, `status` and `reload` find it without --config.
     """
 
 

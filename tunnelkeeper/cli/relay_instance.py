@@ -1,7 +1,8 @@
 """Selection of a relay: its config file and the control socket that belongs to it.
 
-Each config file has its own socket; the default file has relay.sock. It opens connections and sends
-no request.
+Each config file has its own socket; the default file has relay.sock. The folders are not those of
+the supervisor, except that a relay.toml from before that is still read. It opens connections and
+sends no request.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.paths import Environment
 
 _SUPERVISOR_VARIABLES = frozenset({"TUNNELKEEPER_CONFIG", "TUNNELKEEPER_SOCKET"})
 
@@ -36,13 +38,25 @@ def instance_for(settings: Settings, config: str | None) -> RelayInstance:
     """Return the relay of a config file. config: the --config of the subcommand."""
     environment = _environment()
     option = config if config is not None else settings.config_option
-    default = Path.cwd() / paths.config_path(None, environment).with_name("relay.toml")
+    default = Path.cwd() / default_config(environment)
     config_file = default if option is None else Path.cwd() / paths.config_path(option, environment)
     if settings.socket_option is not None:
         socket = Path.cwd() / paths.socket_path(settings.socket_option, environment)
     else:
         socket = _runtime_dir() / _socket_name(config_file, default)
     return RelayInstance(config_file, socket, option is not None)
+
+
+def default_config(env: Environment) -> Path:
+    """Return the config file without --config; one beside tunnels.toml if only that exists."""
+    return existing_config(
+        paths.relay_config_path(env), paths.config_path(None, env).with_name(paths.RELAY_CONFIG)
+    )
+
+
+def existing_config(config: Path, former: Path) -> Path:
+    """Return a config file, or its former path if only that exists."""
+    return former if former.exists() and not config.exists() else config
 
 
 def connect(settings: Settings, config: str | None, timeout: float) -> Client:
@@ -76,17 +90,21 @@ def _socket_name(config_file: Path, default: Path) -> str:
 
 
 def _sockets() -> list[Path]:
-    return sorted(_runtime_dir().glob("relay*.sock"))
+    """Return the sockets of relays that may run: ours, those of earlier versions, the system's."""
+    former = Path.cwd() / paths.socket_path(None, _environment()).parent
+    folders = (_runtime_dir(), former, paths.RELAY_RUNTIME_FOLDER)
+    return [path for folder in folders for path in sorted(folder.glob("relay*.sock"))]
 
 
 def _runtime_dir() -> Path:
-    return Path.cwd() / paths.socket_path(None, _environment()).parent
+    return Path.cwd() / paths.relay_runtime_folder(_environment())
 
 
 def _try_connect(path: Path, timeout: float) -> Client | None:
     try:
-        return Client(path, timeout)
-    except NoSupervisorError:
+        # Root may use the relay of another user in the folder that only root can create.
+        return Client(path, timeout, is_named=path.parent == paths.RELAY_RUNTIME_FOLDER)
+    except (NoSupervisorError, PermissionError):
         return None
 
 

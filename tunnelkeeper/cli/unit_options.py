@@ -11,7 +11,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.relay_instance import instance_for
+from tunnelkeeper.cli.relay_instance import default_config, existing_config, instance_for
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "tunnelkeeper"
 SYSTEM_FOLDER = Path("/etc/tunnelkeeper")
-"""The folder of tunnels.toml and relay.toml of a system unit without --config."""
+RELAY_SYSTEM_FOLDER = Path("/etc/tunnelkeeper-relay")
+"""The folders of tunnels.toml and relay.toml of a system unit without --config."""
 
 
 def unit_texts(
@@ -83,8 +84,10 @@ def _relay_options(settings: Settings, on_failure: str, *, is_system: bool) -> U
     instance = instance_for(settings, None)
     config, named = instance.config, instance.is_named
     if is_system and not named:
-        config = SYSTEM_FOLDER / "relay.toml"
-    is_default = not is_system and config == _default_folder() / "relay.toml"
+        config = existing_config(
+            RELAY_SYSTEM_FOLDER / paths.RELAY_CONFIG, SYSTEM_FOLDER / paths.RELAY_CONFIG
+        )
+    is_default = not is_system and config == default_config(_service_environment())
     options = [] if is_default else ["--config", str(config)]
     if settings.socket_option is not None:
         options += ["--socket", str(instance.socket)]
@@ -93,5 +96,10 @@ def _relay_options(settings: Settings, on_failure: str, *, is_system: bool) -> U
 
 
 def _default_folder() -> Path:
-    """Return the config folder of a service that has no other environment than HOME."""
-    return paths.config_path(None, {"HOME": str(paths.home(os.environ))}).parent
+    """Return the config folder of a service."""
+    return paths.config_path(None, _service_environment()).parent
+
+
+def _service_environment() -> dict[str, str]:
+    """Return the environment of a service, as far as paths depend on it."""
+    return {"HOME": str(paths.home(os.environ))}

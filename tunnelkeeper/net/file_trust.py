@@ -67,18 +67,20 @@ def find_distrust(
     return None
 
 
-def find_strict_distrust(path: str | os.PathLike[str]) -> list[Distrust]:
+def find_strict_distrust(path: str | os.PathLike[str], uid: int | None = None) -> list[Distrust]:
     """Return all reasons to refuse a config or key file, as StrictModes of sshd and ssh would.
 
     As for ssh's own config ("Bad owner or permissions"), no group may write the file itself.
-    Folders above the home folder of this process's user do not count (safe_path() in OpenSSH's
-    misc.c). What is not a regular file is not judged: reading it fails, or gives nothing.
+    Folders above the user's home folder do not count (safe_path() in OpenSSH's misc.c). What is
+    not a regular file is not judged: reading it fails, or gives nothing.
+
+    uid: None for the user of this process.
 
     Raises:
         OSError: A folder is missing or may not be entered.
         ValueError: The path contains a null byte.
     """
-    user = os.geteuid()
+    user = os.geteuid() if uid is None else uid
     with walk(path) as found:
         components = found.components
     home = _home(user)

@@ -29,9 +29,7 @@ def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
     if configuration.strict_modes:
         authorized_keys = authorized_keys_store.existing_files(configuration.authorized_keys)
         for checked in (*map(Path, configuration.host_keys), *authorized_keys):
-            refused, doubtful = strict_modes.findings(checked)
-            problems += refused
-            warnings += doubtful
+            problems += strict_modes.find_problems(checked)
     for path in configuration.host_keys:
         try:
             host_key.read(Path(path))

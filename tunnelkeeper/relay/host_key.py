@@ -26,16 +26,27 @@ def load(path: Path, *, strict_modes: bool = True) -> asyncssh.SSHKey:
     """
     try:
         if strict_modes:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(OSError):  # reported when the key is generated
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             ensure_trusted(path)
         if not path.exists():
-            with suppress(FileExistsError):  # another process created it first, and its key counts
-                make_key(path)
+            _generate(path)
         return read(path)
     except OSError as error:
         raise HostKeyError(f"{path}: {error.strerror or error}") from error
     except UntrustedFileError as error:
         raise HostKeyError(str(error)) from error
+
+
+def _generate(path: Path) -> None:
+    try:
+        with suppress(FileExistsError):  # another process created it first, and its key counts
+            make_key(path)
+    except OSError as error:
+        raise HostKeyError(
+            f"{path}: cannot generate this host key: {error.strerror}; name a file in host_keys "
+            "whose folder the relay can write"
+        ) from error
 
 
 def read(path: Path) -> asyncssh.SSHKey:

@@ -18,8 +18,6 @@ from tunnelkeeper.net.file_trust import ROOT, find_strict_distrust
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tunnelkeeper.net.file_trust import Distrust
-
 _GROUP = stat.S_IRWXG
 _OTHERS = stat.S_IRWXO
 
@@ -38,20 +36,20 @@ def ensure_trusted(path: Path) -> None:
         raise UntrustedFileError(f"{printable(str(path), 4096)}: {described}")
 
 
-def findings(path: Path) -> tuple[list[Problem], list[Problem]]:
-    """Return the problems and the warnings of `relay check` about who can write a file.
+def find_problems(path: Path) -> list[Problem]:
+    """Return the problems of `relay check` about who can write a file.
 
-    Root can check a relay that another user runs, whose files then belong to that user. So for root
-    a wrong owner is a warning.
+    Root can check a relay that another user runs. The owner of the file, or of the folder that it
+    is in, is then taken for that user.
     """
     try:
-        reasons = find_strict_distrust(path)
+        user = os.geteuid()
+        if user == ROOT:
+            user = path.stat().st_uid or path.parent.stat().st_uid
+        reasons = find_strict_distrust(path, user)
     except OSError:
-        return [], []  # reported when the file is read
-    is_root = os.geteuid() == ROOT
-    warnings = [_problem(path, reason) for reason in reasons if is_root and reason.is_owner]
-    problems = [_problem(path, reason) for reason in reasons if not (is_root and reason.is_owner)]
-    return problems, warnings
+        return []  # reported when the file is read
+    return [Problem(str(path), None, "", reason.describe(str(path))) for reason in reasons]
 
 
 def private_key_problem(status: os.stat_result) -> str | None:
@@ -64,7 +62,3 @@ def private_key_problem(status: os.stat_result) -> str | None:
     if not mode & (_OTHERS if is_for_group else _GROUP | _OTHERS):
         return None
     return f"others can read it (mode {mode:04o})"
-
-
-def _problem(path: Path, reason: Distrust) -> Problem:
-    return Problem(str(path), None, "", reason.describe(str(path)))

@@ -33,6 +33,10 @@ SUPERVISOR = "tunnelkeeper.service"
 TEMPLATE = "tunnelkeeper@.service"
 RELAY = "tunnelkeeper-relay.service"
 RELAY_SOCKET = "tunnelkeeper-relay.socket"
+SUPERVISOR_FOLDER = "tunnelkeeper"
+RELAY_FOLDER = "tunnelkeeper-relay"
+"""The names of their runtime and state folders, and of the users of their system units."""
+
 NAMES = (SUPERVISOR, TEMPLATE, RELAY, RELAY_SOCKET)
 """The names of all unit files that we may write."""
 
@@ -99,6 +103,18 @@ RestrictSUIDSGID=yes
 LockPersonality=yes
 MemoryDenyWriteExecute=yes"""
 
+_HARDENING_OF_THE_RELAY = """\
+PrivateMounts=yes
+PrivateUsers=yes
+ProcSubset=pid
+ProtectHome={protect_home}
+ProtectHostname=yes
+ProtectProc=invisible
+RemoveIPC=yes
+SystemCallFilter=~@privileged @resources
+UMask=0077"""
+"""What only the relay gets: tunnels run programs of a person's choice, and read their home."""
+
 _HARDENING_OF_A_SYSTEM_UNIT = """\
 CapabilityBoundingSet=
 PrivateDevices=yes
@@ -141,13 +157,13 @@ def instance_name(tunnel: str) -> str:
 
 
 def _supervisor(unit: UnitOptions) -> str:
-    options = [*unit.options, *_socket_option(unit, "control.sock")]
+    options = [*unit.options, *_socket_option(unit, SUPERVISOR_FOLDER, "control.sock")]
     return _service(
         unit,
         "SSH tunnels kept up by tunnelkeeper",
         start=[*unit.program, *options, "up", *_ready_option(unit)],
         reload=[*unit.program, *options, "reload"],
-        folder="tunnelkeeper",
+        folder=SUPERVISOR_FOLDER,
     )
 
 
@@ -164,13 +180,13 @@ def _tunnel(unit: UnitOptions) -> str:
 
 
 def _relay(unit: UnitOptions) -> str:
-    options = [*unit.options, *_socket_option(unit, "relay.sock")]
+    options = [*unit.options, *_socket_option(unit, RELAY_FOLDER, "relay.sock")]
     return _service(
         unit,
         "tunnelkeeper relay",
         start=[*unit.program, *options, "relay", "serve"],
         reload=[*unit.program, *options, "relay", "reload"],
-        folder="tunnelkeeper",
+        folder=RELAY_FOLDER,
         socket=RELAY_SOCKET,
     )
 
@@ -221,7 +237,7 @@ def _service(
         "",
         "[Service]",
         "Type=notify",
-        *(["User=tunnelkeeper"] if unit.is_system else []),
+        *_user(unit, folder),
         "SyslogIdentifier=%p",
         f"ExecStart={quote_command(start)}",
         f"ExecReload={quote_command(reload)}",
@@ -232,12 +248,37 @@ def _service(
         *_LIMITS.splitlines(),
         "",
         *_HARDENING.splitlines(),
-        *(_HARDENING_OF_A_SYSTEM_UNIT.splitlines() if unit.is_system else []),
+        *_hardening_of_a_system_unit(unit, folder),
         "",
         "[Install]",
         f"WantedBy={'multi-user.target' if unit.is_system else 'default.target'}",
         *([f"Also={socket}"] if socket else []),
     )
+
+
+def _user(unit: UnitOptions, folder: str) -> list[str]:
+    """Return the user of a system unit.
+
+    systemd creates that of the relay. If there is a user of this name already, it takes that one.
+    Tunnels have a home, with keys and known_hosts.
+    """
+    if not unit.is_system:
+        return []
+    if folder == RELAY_FOLDER:
+        return [f"User={RELAY_FOLDER}", "DynamicUser=yes"]
+    return [f"User={SUPERVISOR_FOLDER}"]
+
+
+def _hardening_of_a_system_unit(unit: UnitOptions, folder: str) -> list[str]:
+    if not unit.is_system:
+        return []
+    lines = _HARDENING_OF_A_SYSTEM_UNIT.splitlines()
+    if folder == RELAY_FOLDER:
+        # A home that cannot be seen would hide a program in it.
+        is_in_home = str(unit.program[0]).startswith(("/home/", "/root/"))
+        text = _HARDENING_OF_THE_RELAY.format(protect_home="read-only" if is_in_home else "yes")
+        lines += text.splitlines()
+    return lines
 
 
 def _dependencies(unit: UnitOptions, socket: str) -> list[str]:
@@ -263,19 +304,20 @@ def _on_failure(unit: UnitOptions) -> list[str]:
 
 def _folders(unit: UnitOptions, folder: str) -> list[str]:
     lines = [f"RuntimeDirectory={folder}", "RuntimeDirectoryMode=0700"]
-    if folder == "tunnelkeeper":
-        lines += ["# Supervisor and relay share this folder, so neither may remove it at its end."]
+    if folder in {SUPERVISOR_FOLDER, RELAY_FOLDER}:
+        lines += ["# One that was started by hand may use this folder, so it is not removed."]
         lines += ["RuntimeDirectoryPreserve=yes"]
     if unit.is_system:
-        lines += ["StateDirectory=tunnelkeeper", "StateDirectoryMode=0700"]
+        state = RELAY_FOLDER if folder == RELAY_FOLDER else SUPERVISOR_FOLDER
+        lines += [f"StateDirectory={state}", "StateDirectoryMode=0700"]
     return lines
 
 
-def _socket_option(unit: UnitOptions, socket: str) -> list[str]:
+def _socket_option(unit: UnitOptions, folder: str, socket: str) -> list[str]:
     """Return the --socket option of a system unit. A user unit uses XDG_RUNTIME_DIR."""
     if not unit.is_system or "--socket" in unit.options:
         return []
-    return ["--socket", Specifiers(f"%t/tunnelkeeper/{socket}")]
+    return ["--socket", Specifiers(f"%t/{folder}/{socket}")]
 
 
 def _ready_option(unit: UnitOptions) -> list[str]:
