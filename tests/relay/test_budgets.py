@@ -17,7 +17,7 @@ from tests.ssh.waiting import until
 from tunnelkeeper.forwarding.counted_socket import CountedSocket
 from tunnelkeeper.net.descriptor_pool import DescriptorPool
 from tunnelkeeper.relay import authorized_keys_store, open_target
-from tunnelkeeper.relay.budgets import ChannelBudget, holders_of
+from tunnelkeeper.relay.budgets import SharedBudget, holders_of
 from tunnelkeeper.relay.permits import parse_open
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def pool_of(relay: InProcessRelay) -> DescriptorPool:
 
 
 def relay_channels(relay: InProcessRelay) -> int:
-    return relay.server._context.channels._shares.taken
+    return relay.server._context.channels.taken
 
 
 async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,7 +109,7 @@ async def test_listeners_and_their_visitors_count_and_are_given_back(relay: InPr
 
 
 async def test_channels_have_a_limit_of_their_own(relay: InProcessRelay) -> None:
-    relay.server._context.channels = ChannelBudget(limit=6)
+    relay.server._context.channels = SharedBudget(6, "channels")
     async with (
         await asyncio.start_server(hold, LOOPBACK, 0) as target,
         relay.client() as client,

@@ -12,6 +12,7 @@ import pytest
 from tests.forwarding.services import echo, service
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.relay import open_target
+from tunnelkeeper.relay.budgets import relay_lookups
 from tunnelkeeper.relay.config import RelayConfiguration
 from tunnelkeeper.relay.key_options import KeyOptions
 from tunnelkeeper.relay.permits import ANYTHING, HostPermit, Permit
@@ -32,7 +33,7 @@ class FixedResolver(Resolver):
     """A resolver that returns the same addresses for every name."""
 
     def __init__(self, *addresses: str) -> None:
-        super().__init__()
+        super().__init__(relay_lookups(), ())
         self._addresses = list(addresses)
 
     async def addresses_of(self, host: str) -> list[str]:

@@ -11,8 +11,14 @@ import pytest
 
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
+from tunnelkeeper.core.shares import Holder
 from tunnelkeeper.relay import resolver
+from tunnelkeeper.relay.budgets import SharedBudget, relay_lookups
 from tunnelkeeper.relay.resolver import MAX_LOOKUPS, Resolver
+
+
+def make_resolver(budget: SharedBudget | None = None, key: int = 1) -> Resolver:
+    return Resolver(budget or relay_lookups(), (Holder("this key", key),))
 
 
 @pytest.mark.parametrize(
@@ -24,11 +30,11 @@ async def test_an_address_is_not_looked_up(
 ) -> None:
     monkeypatch.setattr(resolver, "look_up", lambda _: pytest.fail("it was looked up"))
 
-    assert await Resolver().addresses_of(host) == [address]
+    assert await make_resolver().addresses_of(host) == [address]
 
 
 async def test_each_address_of_a_name_is_returned_once() -> None:
-    addresses = await Resolver().addresses_of("localhost")
+    addresses = await make_resolver().addresses_of("localhost")
 
     assert "127.0.0.1" in addresses
     assert len(addresses) == len(set(addresses))
@@ -45,7 +51,7 @@ async def test_a_name_that_does_not_resolve_is_refused(
 
     monkeypatch.setattr(resolver, "look_up", look_up)
     with pytest.raises(ConnectError, match=r"no\.where: ") as refused:
-        await Resolver().addresses_of("no.where")
+        await make_resolver().addresses_of("no.where")
     assert refused.value.reason is Reason.HOST_UNREACHABLE
 
 
@@ -58,10 +64,10 @@ async def test_a_lookup_without_descriptors_does_not_blame_the_name(
     def look_up(_host: str) -> list[str]:
         raise error
 
-    monkeypatch.setattr(resolver, "_look_up", look_up)
+    monkeypatch.setattr(resolver, "look_up", look_up)
     monkeypatch.setattr("tunnelkeeper.net.happy_eyeballs.are_exhausted", lambda: True)
     with pytest.raises(OSError, match=r"no files|no descriptor") as caught:
-        await Resolver().addresses_of("no.where")
+        await make_resolver().addresses_of("no.where")
     assert caught.value.errno == errno.EMFILE
 
 
@@ -76,7 +82,7 @@ async def test_concurrent_lookups_of_one_client_are_limited(
         return [host]
 
     monkeypatch.setattr(resolver, "look_up", look_up)
-    blocked_resolver, other_resolver = Resolver(), Resolver()
+    blocked_resolver, other_resolver = make_resolver(), make_resolver()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         names = [f"host{number}" for number in range(3 * MAX_LOOKUPS)]
         addresses = [tasks.create_task(blocked_resolver.addresses_of(name)) for name in names]
@@ -99,9 +105,38 @@ async def test_an_abandoned_lookup_has_no_effect(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(resolver, "look_up", look_up)
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(Resolver().addresses_of("slow"))
+        task = tasks.create_task(make_resolver().addresses_of("slow"))
         await asyncio.sleep(0)
         task.cancel()
     release.set()
     await until(ended.is_set)
-    assert await Resolver().addresses_of("fine") == ["fine"]
+    assert await make_resolver().addresses_of("fine") == ["fine"]
+
+
+async def test_a_client_that_comes_again_and_again_cannot_start_lookups_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release, started = threading.Event(), threading.Semaphore(0)
+
+    def look_up(host: str) -> list[str]:
+        started.release()
+        release.wait(DEADLINE)
+        return [host]
+
+    monkeypatch.setattr(resolver, "look_up", look_up)
+    budget = SharedBudget(6, "name lookups")
+    for _ in range(3):  # each leaves before its lookup ends
+        async with asyncio.TaskGroup() as tasks:
+            lookup = tasks.create_task(make_resolver(budget).addresses_of("slow"))
+            await until(lambda: started.acquire(blocking=False))
+            lookup.cancel()
+
+    with pytest.raises(ConnectError, match="this key has used its share of") as refused:
+        await make_resolver(budget).addresses_of("slow")
+    assert refused.value.reason is Reason.RESOURCE_SHORTAGE
+    async with asyncio.TaskGroup() as tasks:
+        other = tasks.create_task(make_resolver(budget, key=2).addresses_of("other"))
+        await until(lambda: started.acquire(blocking=False))
+        release.set()
+    assert other.result() == ["other"]
+    await until(lambda: budget.taken == 0)

@@ -87,7 +87,10 @@ class Acceptor:
             self._has_logged_pause = True
             log.warning("clients wait: %s", _describe(error))
         self._loop.remove_reader(self.socket.fileno())
-        self._pause = self._loop.call_later(ACCEPT_RETRY_DELAY, self._resume_accepting)
+        delay = ACCEPT_RETRY_DELAY
+        if isinstance(error, ShareUsedUpError):
+            delay = min(delay, error.retry_after)
+        self._pause = self._loop.call_later(delay, self._resume_accepting)
 
     def _resume_accepting(self) -> None:
         self._pause = None

@@ -25,7 +25,12 @@ COUNT_INTERVAL = 1.0
 
 
 class ShareUsedUpError(OSError):
-    """Raised with EMFILE for a holder that may not open another descriptor. The text names it."""
+    """Raised with EMFILE for a holder that may not open another descriptor. The text names it.
+
+    retry_after: seconds after which another attempt makes sense.
+    """
+
+    retry_after = 1.0
 
 
 def soft_limit() -> int:

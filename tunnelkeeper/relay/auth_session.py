@@ -55,6 +55,7 @@ class AuthSession:
         self.address = address
         self.client: ClientSession | None = None
         self._context = context
+        self._place = context.descriptors.occupy()  # until the login: then that of the client
         self._admission = admission
         self._clients = clients
         self._on_login = on_login
@@ -118,6 +119,7 @@ class AuthSession:
     def auth_completed(self) -> ClientSession | None:
         """Return the session of the authenticated client, or None if it is disconnected."""
         self._admission.discard(self)
+        self._place.release()
         admitted = self._admitted
         if admitted is None:  # asyncssh reports a login that was not authorized here
             self.transport.abort()
@@ -153,6 +155,7 @@ class AuthSession:
     def connection_lost(self, error: Exception | None) -> None:
         """Close the client session, or record why authentication did not complete."""
         self._admission.discard(self)
+        self._place.release()
         if self.client is not None:
             self.client.connection_lost()
             self._clients.remove(self.client)

@@ -64,7 +64,7 @@ class ClientSession:
         self.keepalive_monitor = KeepaliveMonitor(transport, context.configuration.limits.keepalive)
         self.keepalive_monitor.measure_round_trip()
         self._context = context
-        self._resolver = Resolver()
+        self._resolver = Resolver(context.lookups, self._holders)
 
     def __str__(self) -> str:
         return f"{self.admitted.user}@{self.address}"

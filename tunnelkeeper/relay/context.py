@@ -12,7 +12,12 @@ from tunnelkeeper.clock import SystemClock, iso_now
 from tunnelkeeper.core.relay_snapshot import RefusalSnapshot, RefusalsSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.bans import BanList
-from tunnelkeeper.relay.budgets import ChannelBudget, relay_descriptors
+from tunnelkeeper.relay.budgets import (
+    SharedBudget,
+    relay_channels,
+    relay_descriptors,
+    relay_lookups,
+)
 from tunnelkeeper.relay.departures import Departures
 from tunnelkeeper.relay.host_names import HostNames
 from tunnelkeeper.relay.penalties import Penalties
@@ -83,6 +88,7 @@ class RelayContext:
     penalties: Penalties = field(default_factory=Penalties)
     windows: WindowBudget = field(default_factory=WindowBudget)
     descriptors: DescriptorPool = field(default_factory=relay_descriptors)
-    channels: ChannelBudget = field(default_factory=ChannelBudget)
+    channels: SharedBudget = field(default_factory=relay_channels)
+    lookups: SharedBudget = field(default_factory=relay_lookups)
     login_flows: Flows = field(default_factory=Flows)  # by source address
     key_flows: Flows = field(default_factory=Flows)
