@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelkeeper.config.errors import InvalidValueError, format_key_path, format_value
-from tunnelkeeper.config.value_parsers import MAX_DURATION, duration, several, text
+from tunnelkeeper.config.value_parsers import MAX_DURATION, byte_size, duration, several, text
 
 if TYPE_CHECKING:
     from tunnelkeeper.config.errors import KeyPath
@@ -45,6 +45,20 @@ def test_a_formatted_duration_is_parsed_back(
     written = "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
 
     assert duration(written) == ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [(0, 0), (1024, 1024), ("512", 512), ("4K", 4096), ("512M", 512 << 20), ("2g", 2 << 30)],
+)
+def test_a_byte_size_is_a_number_or_a_text_with_a_unit(value: object, size: int) -> None:
+    assert byte_size(value) == size
+
+
+@pytest.mark.parametrize("value", [-1, True, 1.5, "", "M", "1T", "1.5G", "-1", "9" * 19, None, []])
+def test_anything_else_is_no_byte_size(value: object) -> None:
+    with pytest.raises(InvalidValueError, match="expected bytes, such as"):
+        byte_size(value)
 
 
 @given(st.floats(0, MAX_DURATION))

@@ -189,6 +189,36 @@ def test_a_connection_that_has_not_logged_in_can_be_the_largest() -> None:
     assert largest.owner == "stranger"
 
 
+@pytest.mark.parametrize(
+    ("level", "owner"),
+    [
+        (Level.PROCESS, "large"),
+        (Level.ADDRESS, "same address"),
+        (Level.KEY, "same key"),
+        (Level.CONNECTION, "near"),
+    ],
+)
+def test_below_the_process_only_holders_of_the_same_name_are_compared(
+    level: Level, owner: str
+) -> None:
+    budget: Budget[str] = Budget()
+    accounts = {}
+    for name, key, address, amount in (
+        ("near", "a", "192.0.2.1", 10),
+        ("same key", "a", "192.0.2.2", 20),
+        ("same address", "b", "192.0.2.1", 40),
+        ("large", "c", "192.0.2.3", 90),
+    ):
+        accounts[name] = budget.open(name, address)
+        accounts[name].assign_key(key)
+        accounts[name].acquire(BYTES, amount)
+
+    largest = budget.largest(BYTES, level, accounts["near"])
+
+    assert largest is not None
+    assert largest.owner == owner
+
+
 @pytest.mark.parametrize("level", Level)
 def test_an_amount_beyond_a_limit_is_held_at_no_level(level: Level) -> None:
     budget: Budget[str] = Budget({(level, CHANNELS): 2})

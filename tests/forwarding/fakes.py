@@ -33,6 +33,9 @@ class FakeTransport(asyncio.Transport):
             raise self.error_at_eof
         self.calls.append("eof")
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Do nothing: all data is accepted."""
+
     def pause_reading(self) -> None:
         self.reading = False
 

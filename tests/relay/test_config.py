@@ -36,6 +36,9 @@ penalties = false
 connections_per_key = 0
 listeners_per_connection = 1
 channels_per_connection = 2
+memory = "1G"
+memory_per_key = "512M"
+memory_per_address = 0
 keepalive_interval = 30
 keepalive_count_max = 5
 """
@@ -124,6 +127,9 @@ def test_every_key_fills_its_field() -> None:
             connections_per_key=0,
             listeners_per_connection=1,
             channels_per_connection=2,
+            memory=1 << 30,
+            memory_per_key=512 << 20,
+            memory_per_address=0,
             keepalive=Keepalive(30.0, 5),
         ),
     )

@@ -28,7 +28,11 @@ def test_every_key_is_documented_and_no_other() -> None:
 
 
 def test_the_documented_defaults_are_the_defaults() -> None:
-    lines = [f"{key} = {value}" for key, value in documented().items()]
+    lines = [
+        f"{key} = {value}"
+        for key, value in documented().items()
+        if not key.startswith("memory")  # these depend on the machine
+    ]
     limits = [line for line in lines if line.split()[0] in _LIMIT_KEYS]
     keys = [line for line in lines if line not in limits]
     written = config.parse("\n".join([*keys, "[limits]", *limits]), "")

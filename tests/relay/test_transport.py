@@ -12,8 +12,8 @@ from tests.forwarding.services import blob, echo, exchange, service, source
 from tests.relay.in_process_relay import LOOPBACK, InProcessRelay
 from tests.ssh.waiting import until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
-from tunnelkeeper.relay import transport
 from tunnelkeeper.relay.transport import OPEN_FAILURE_CODES
+from tunnelkeeper.ssh import bounded_connection
 
 if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
@@ -48,7 +48,7 @@ async def test_a_client_that_does_not_read_is_disconnected(
     relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with relay.client() as connection:
-        monkeypatch.setattr(transport, "OUTPUT_LIMIT", -1)
+        monkeypatch.setattr(bounded_connection, "OUTPUT_LIMIT", -1)
         connection._send_global_request(b"keepalive@openssh.com")
         await connection.wait_closed()
         await relay.wait_until_no_clients()
@@ -56,7 +56,7 @@ async def test_a_client_that_does_not_read_is_disconnected(
 
 async def test_too_many_pending_requests_close_only_their_connection(relay: InProcessRelay) -> None:
     async with relay.client() as other_client, relay.client() as connection:
-        for _ in range(10 * transport.MAX_PENDING_REQUESTS):
+        for _ in range(10 * bounded_connection.MAX_PENDING_REQUESTS):
             connection._send_global_request(b"tcpip-forward", b"\0\0\0\4home\0\0\0\x16")
         await connection.wait_closed()
         assert not other_client.is_closed()

@@ -84,6 +84,9 @@ class _Wire(asyncio.Transport):
     def resume_reading(self) -> None:
         """Do nothing, as pause_reading()."""
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def abort(self) -> None:
         """Do nothing: there is no connection to abort."""
 

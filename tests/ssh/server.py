@@ -246,11 +246,14 @@ async def jump_host(folder: Path, **changes: Any) -> AsyncIterator[tuple[Server,
 
 @asynccontextmanager
 async def connected(
-    host: Host, progress: ProgressRecorder | None = None, via: Connection | None = None
+    host: Host,
+    progress: ProgressRecorder | None = None,
+    via: Connection | None = None,
+    context: SshContext | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect to a host; close the connection at the end."""
     progress = progress or ProgressRecorder()
-    connection = await connect_hop(host, via, SshContext(), progress)
+    connection = await connect_hop(host, via, context or SshContext(), progress)
     connection.measure_round_trip(progress.info)
     try:
         yield connection

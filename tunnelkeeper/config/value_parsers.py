@@ -34,6 +34,7 @@ _DURATION = re.compile(
 )
 _SECONDS = (86400, 3600, 60, 1, 0.001)  # of each group above
 _DURATION_FORMS = 'a duration such as 15 (seconds), 0.5, "500ms", "15s", "2m" or "1h30m"'
+_BYTE_SIZE = re.compile(r"([0-9]{1,18})([KMG]?)", re.IGNORECASE)
 # ssh_config(5), Ciphers: a list that may begin with + - or ^, of names and patterns.
 _ALGORITHMS = re.compile(r"[-+^]?[A-Za-z0-9@._*?!-]+(?:,[A-Za-z0-9@._*?!-]+)*")
 
@@ -100,6 +101,16 @@ def between(minimum: float, maximum: float) -> Reader[float]:
         raise mismatch(f"a number from {minimum:g} to {maximum:g}", value, unquoted(value))
 
     return read
+
+
+def byte_size(value: object) -> int:
+    """Parse bytes: a whole number, or a string with K, M or G (1024 to the power of 1, 2 or 3)."""
+    size = value
+    if isinstance(value, str) and (match := _BYTE_SIZE.fullmatch(value)):
+        size = int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2].upper()]
+    if type(size) is int and 0 <= size < 2**62:
+        return size
+    raise mismatch('bytes, such as 67108864, "512M" or "2G"', value)
 
 
 def duration(value: object) -> float:

@@ -7,7 +7,7 @@ closes nothing, and it knows no clock.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Generic, TypeVar
@@ -62,13 +62,19 @@ class _Holder:
 
 
 class Account(Generic[Owner]):
-    """What one connection holds. owner: of the connection, as `Budget.largest` returns it."""
+    """What one connection holds.
+
+    Attributes:
+        owner: Of the connection, to find it again.
+        key: None before the login.
+        address: What counts as one source; None if it is not counted.
+    """
 
     def __init__(self, owner: Owner, budget: Budget[Owner], address: Hashable) -> None:
         self.owner = owner
+        self.budget = budget
         self.key: Hashable = None
-        self._budget = budget
-        self._address = address
+        self.address = address
         self._own = _Holder(Level.CONNECTION, budget.limits_of(Level.CONNECTION))
         self._holders: tuple[_Holder, ...] = ()
         self._join()
@@ -130,7 +136,7 @@ class Account(Generic[Owner]):
         self._holders = ()
 
     def _join(self) -> None:
-        shared = self._budget.add(self, self._address)
+        shared = self.budget.add(self)
         self._holders = (self._own, *shared)
         for holder in shared:
             holder.members += 1
@@ -142,7 +148,7 @@ class Account(Generic[Owner]):
             holder.members -= 1
             for resource in Resource:
                 holder.held[resource] -= self._own.held[resource]
-        self._budget.remove(self, self._address)
+        self.budget.remove(self)
 
 
 class Budget(Generic[Owner]):
@@ -180,11 +186,18 @@ class Budget(Generic[Owner]):
         """Return what all connections from an address hold."""
         return self._held(Level.ADDRESS, address, resource)
 
-    def largest(self, resource: Resource) -> Account[Owner] | None:
+    def largest(
+        self, resource: Resource, level: Level = Level.PROCESS, near: Account[Owner] | None = None
+    ) -> Account[Owner] | None:
         """Return the largest holder: of the key that holds the most, the largest connection.
 
         A connection without a key counts as a key of its own. The oldest of equals is returned,
         and None if nothing is held.
+
+        Args:
+            resource: What is compared.
+            level: A level below the process considers only accounts that share it with `near`.
+            near: Any account, for a level below the process.
         """
 
         def amounts(account: Account[Owner]) -> tuple[int, int]:
@@ -192,7 +205,15 @@ class Budget(Generic[Owner]):
             of_key = own if account.key is None else self.held_by_key(account.key, resource)
             return of_key, own
 
-        found = max(self._accounts, key=amounts, default=None)
+        candidates: Iterable[Account[Owner]] = self._accounts
+        match level, near:
+            case Level.CONNECTION, Account():
+                candidates = (near,)
+            case Level.KEY, Account():
+                candidates = (each for each in self._accounts if each.key == near.key)
+            case Level.ADDRESS, Account():
+                candidates = (each for each in self._accounts if each.address == near.address)
+        found = max(candidates, key=amounts, default=None)
         return found if found is not None and found.held(resource) else None
 
     # -- used by Account ---------------------------------------------------------------------
@@ -201,10 +222,10 @@ class Budget(Generic[Owner]):
         """Return the limits of a level, by number of the resource; they change with reloads."""
         return self._limits[level]
 
-    def add(self, account: Account[Owner], address: Hashable) -> list[_Holder]:
+    def add(self, account: Account[Owner]) -> list[_Holder]:
         """Add an account. Return the holders that it shares with others."""
         self._accounts[account] = None
-        names = ((Level.KEY, account.key), (Level.ADDRESS, address))
+        names = ((Level.KEY, account.key), (Level.ADDRESS, account.address))
         holders = []
         for level, name in names:
             if name is not None:
@@ -212,10 +233,10 @@ class Budget(Generic[Owner]):
                 holders.append(self._shared.setdefault((level, name), new))
         return [*holders, self._process]
 
-    def remove(self, account: Account[Owner], address: Hashable) -> None:
+    def remove(self, account: Account[Owner]) -> None:
         """Remove an account, and the holders that have no other."""
         self._accounts.pop(account, None)
-        for shared in ((Level.KEY, account.key), (Level.ADDRESS, address)):
+        for shared in ((Level.KEY, account.key), (Level.ADDRESS, account.address)):
             holder = self._shared.get(shared)
             if holder is not None and not holder.members:
                 del self._shared[shared]

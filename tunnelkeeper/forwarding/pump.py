@@ -1,9 +1,8 @@
 """The pump of one forwarded connection: two endpoints, mostly a socket and an SSH channel.
 
 `join` connects them: what one endpoint receives, the other sends. Each endpoint pauses its peer
-while it cannot send, passes a half-close on, and closes its peer when it is lost. Memory is
-bounded by the window of the channel and the buffer of the socket. This module opens no connection
-and no channel.
+while it cannot send, passes a half-close on, and closes its peer when it is lost. The window of the
+channel and the buffer of the socket bound its memory. It opens no connection and no channel.
 """
 
 from __future__ import annotations
@@ -126,6 +125,7 @@ class SocketEndpoint(asyncio.Protocol):
         """Begin with reading paused."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101
         self._transport = transport
+        transport.set_write_buffer_limits(16 * 1024)  # for thousands; the kernel buffers more
         transport.pause_reading()
         if self._on_connected is not None:
             self._on_connected(self)

@@ -33,6 +33,11 @@ LOW_WATER = 16 * 1024
 MAX_BUFFERS = 64
 """Buffers in one sendmsg(). IOV_MAX is at least 16 in POSIX, and 1024 on Linux and macOS."""
 
+SMALL = 512
+JOINED = 16 * 1024
+"""Buffers below SMALL bytes are joined in the queue, up to JOINED bytes. Single bytes would take
+fifty times their size."""
+
 NO_LINGER = struct.pack("ii", 1, 0)
 """SO_LINGER with a timeout of 0 s (socket(7)): close() resets the connection."""
 
@@ -72,7 +77,7 @@ class StreamTransport(asyncio.Transport):
         self._sock = sock
         self._fd = sock.fileno()
         self._peername = peername
-        self._pending: deque[bytes | memoryview] = deque()
+        self._pending: deque[bytes | bytearray | memoryview] = deque()
         self._pending_size = 0
         self._high, self._low = HIGH_WATER, LOW_WATER
         self._is_reading = True
@@ -180,8 +185,14 @@ class StreamTransport(asyncio.Transport):
     def _buffer(self, data: bytes | bytearray | memoryview) -> None:
         if not self._pending:
             self._loop.add_writer(self._fd, self._write_ready)
-        self._pending.append(bytes(data) if isinstance(data, bytearray) else data)
         self._pending_size += len(data)
+        tail = self._pending[-1] if self._pending else None
+        if len(data) >= SMALL:
+            self._pending.append(bytes(data) if isinstance(data, bytearray) else data)
+        elif isinstance(tail, bytearray) and len(tail) < JOINED:
+            tail += data
+        else:
+            self._pending.append(bytearray(data))
         if self._pending_size > self._high and not self._is_protocol_paused:
             self._is_protocol_paused = True
             self._protocol.pause_writing()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
@@ -22,10 +22,12 @@ from tunnelkeeper.forwarding.pump import (
     join,
 )
 from tunnelkeeper.ssh.errors import describe
+from tunnelkeeper.ssh.memory_budget import MemoryShortageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunnelkeeper.core.budget import Account
     from tunnelkeeper.forwarding.counted_socket import CountedSocket
     from tunnelkeeper.net.descriptor_pool import DescriptorShare
     from tunnelkeeper.relay.registry import Binding
@@ -65,7 +67,9 @@ class Channels:
 
         Raises ConnectError.
         """
-        held = await binding.owner.open_channel(binding, origin, _pause)
+        # The visitor pays for both channels: otherwise it could exhaust the budget of the other.
+        payer = self._transport.account
+        held = await binding.owner.open_channel(binding, origin, _pause, payer)
         if self._transport.is_closed():
             held.abort()
             raise client_left_error()
@@ -80,11 +84,16 @@ class Channels:
         return endpoint
 
     async def open_channel(
-        self, binding: Binding, origin: Origin, on_open: Callable[[ChannelEndpoint], None]
+        self,
+        binding: Binding,
+        origin: Origin,
+        on_open: Callable[[ChannelEndpoint], None],
+        payer: Account[Any] | None = None,
     ) -> ChannelEndpoint:
         """Open a channel to the client for a connection to one of its bindings.
 
-        Raises ConnectError.
+        payer: the account that its memory counts for; None for that of the client. Raises
+        ConnectError.
         """
         endpoint = ChannelEndpoint(self.traffic, on_open)
 
@@ -104,8 +113,11 @@ class Channels:
                 await self._transport.open_forwarded_streamlocal(session, binding.target.path)
             else:
                 await self._transport.open_forwarded_tcpip(
-                    session, binding.host, binding.port, origin
+                    session, binding.host, binding.port, origin, payer
                 )
+        except MemoryShortageError as error:
+            message = f"{binding.target}: {error.reason}"
+            raise ConnectError(Reason.RESOURCE_SHORTAGE, message) from error
         except asyncssh.ChannelOpenError as error:
             raise _unreachable(binding, f"refused: {printable(error.reason)}") from error
         except (asyncssh.Error, OSError, ValueError) as error:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunnelkeeper.clock import iso, iso_now
 from tunnelkeeper.core.configuration import Keepalive
@@ -32,6 +32,7 @@ from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from tunnelkeeper.core.budget import Account
     from tunnelkeeper.forwarding.counted_socket import CountedSocket
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.relay.context import RelayContext
@@ -61,6 +62,8 @@ class ClientSession:
         self._descriptors = DescriptorShare(context.descriptors, self._holders)
         self._place = self._descriptors.occupy()  # that of the connection itself
         self.channels = Channels(transport, self._descriptors)
+        transport.account.assign_key(admitted.key.blob)
+        transport.label = f"{self} ({admitted.key.fingerprint})"
         self.keepalive_monitor = KeepaliveMonitor(transport, context.configuration.limits.keepalive)
         self.keepalive_monitor.measure_round_trip()
         self._context = context
@@ -89,10 +92,14 @@ class ClientSession:
         return self.admitted.identity
 
     async def open_channel(
-        self, binding: Binding, origin: Origin, on_made: Callable[[ChannelEndpoint], None]
+        self,
+        binding: Binding,
+        origin: Origin,
+        on_made: Callable[[ChannelEndpoint], None],
+        payer: Account[Any] | None = None,
     ) -> ChannelEndpoint:
         """Open a channel to the client for a connection to one of its bindings."""
-        return await self.channels.open_channel(binding, origin, on_made)
+        return await self.channels.open_channel(binding, origin, on_made, payer)
 
     def probe_liveness(self) -> None:
         """Close the connection unless it answers within one keepalive interval."""

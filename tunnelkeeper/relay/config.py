@@ -16,6 +16,7 @@ from tunnelkeeper.config.toml_document import parse_document, read_text
 from tunnelkeeper.config.value_parsers import (
     Reader,
     at_least,
+    byte_size,
     duration,
     flag,
     one_of,
@@ -36,11 +37,13 @@ from tunnelkeeper.relay.permits import (
     Permit,
     PermitError,
 )
+from tunnelkeeper.ssh.memory_budget import memory_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tunnelkeeper.core.budget import Limits
     from tunnelkeeper.relay.policy import GatewayPorts
 
 DEFAULT_PORT = 2222
@@ -51,7 +54,8 @@ _WILD = frozenset("*?")
 class RelayLimits:
     """The [limits] table. Durations are seconds; 0: no limit.
 
-    penalties: whether PerSourcePenalties of sshd_config(5) apply.
+    penalties: whether PerSourcePenalties of sshd_config(5) apply. memory, memory_per_key,
+    memory_per_address: bytes; None: a default that depends on the machine.
     """
 
     max_startups: MaxStartups = field(default_factory=MaxStartups)
@@ -61,7 +65,14 @@ class RelayLimits:
     connections_per_key: int = 16
     listeners_per_connection: int = 64
     channels_per_connection: int = 4096
+    memory: int | None = None
+    memory_per_key: int | None = None
+    memory_per_address: int | None = None
     keepalive: Keepalive = field(default_factory=Keepalive)
+
+    def budget_limits(self) -> Limits:
+        """Return the limits of what connections may hold."""
+        return memory_limits(self.memory, self.memory_per_key, self.memory_per_address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +287,9 @@ _LIMIT_KEYS: Keys = {
     "connections_per_key": at_least(0),
     "listeners_per_connection": at_least(0),
     "channels_per_connection": at_least(0),
+    "memory": byte_size,
+    "memory_per_key": byte_size,
+    "memory_per_address": byte_size,
     "keepalive_interval": duration,
     "keepalive_count_max": at_least(1, "to send none: keepalive_interval = 0"),
 }

@@ -6,9 +6,10 @@ import logging
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper.clock import SystemClock, iso_now
+from tunnelkeeper.core.budget import Budget
 from tunnelkeeper.core.relay_snapshot import RefusalSnapshot, RefusalsSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.bans import BanList
@@ -24,7 +25,6 @@ from tunnelkeeper.relay.penalties import Penalties
 from tunnelkeeper.relay.registry import Registry
 from tunnelkeeper.relay.revoked_keys import RevokedKeysFile
 from tunnelkeeper.ssh.fastpath.receive_scheduler import Flows
-from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 
 if TYPE_CHECKING:
     from tunnelkeeper.clock import Clock
@@ -86,9 +86,9 @@ class RelayContext:
     host_names: HostNames = field(default_factory=HostNames)
     refusals: RefusalLog = field(default_factory=RefusalLog)
     penalties: Penalties = field(default_factory=Penalties)
-    windows: WindowBudget = field(default_factory=WindowBudget)
     descriptors: DescriptorPool = field(default_factory=relay_descriptors)
     channels: SharedBudget = field(default_factory=relay_channels)
     lookups: SharedBudget = field(default_factory=relay_lookups)
     login_flows: Flows = field(default_factory=Flows)  # by source address
     key_flows: Flows = field(default_factory=Flows)
+    budget: Budget[Any] = field(default_factory=Budget)

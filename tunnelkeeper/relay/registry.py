@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.core.wildcards import ascii_lower
@@ -23,6 +23,7 @@ from tunnelkeeper.net.bind_addresses import conflict_key, overlap
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunnelkeeper.core.budget import Account
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.net.descriptor_pool import Place
     from tunnelkeeper.net.listener import Listener
@@ -93,11 +94,15 @@ class BindingOwner(Protocol):
         """User and key: connections with the same identity may take over each other's bindings."""
 
     async def open_channel(
-        self, binding: Binding, origin: tuple[str, int], on_open: Callable[[ChannelEndpoint], None]
+        self,
+        binding: Binding,
+        origin: tuple[str, int],
+        on_open: Callable[[ChannelEndpoint], None],
+        payer: Account[Any] | None = None,
     ) -> ChannelEndpoint:
         """Open a channel to this client for a connection to one of its bindings.
 
-        Raises ConnectError.
+        payer: whose account its memory counts for; None for the client's. Raises ConnectError.
         """
 
     def probe_liveness(self) -> None:

@@ -86,6 +86,7 @@ class RelayServer:
             bans=bans or BanList(),
             clock=clock or SystemClock(),
         )
+        self._context.budget.set_limits(configuration.limits.budget_limits())
         self._admission = AdmissionControl(self._context)
         self._options = _options(configuration, host_keys)
         self._listeners: list[Listener] = []
@@ -166,6 +167,7 @@ class RelayServer:
         changes = ["authorized keys are read again", *describe_changes(old, new)]
         self._context.configuration = replace(new, listen=old.listen, host_keys=old.host_keys)
         self._context.authorized_keys = _authorized_keys(new)
+        self._context.budget.set_limits(new.limits.budget_limits())
         self._options = _options(new, self._host_keys)
         log.info("reloaded: %s", "; ".join(changes))
         return changes
@@ -203,10 +205,11 @@ class RelayServer:
         )
         loop = asyncio.get_running_loop()
         session.transport = ServerTransport(loop, self._options, session)
-        session.transport.windows = self._context.windows
+        source = source_of(address.host)
+        session.transport.use_budget(self._context.budget, str(address), source)
+        session.transport.flow = self._context.login_flows.of(source)
         tries = self._context.configuration.limits.max_auth_tries
         session.transport.login_budget = LoginBudget.for_tries(tries)
-        session.transport.flow = self._context.login_flows.of(source_of(address.host))
         self._admission.add(session)
         return session.transport
 

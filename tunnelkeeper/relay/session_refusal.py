@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 from asyncssh.channel import SSHServerChannel
 
+from tunnelkeeper.ssh.channels import FlowControlledChannel
 from tunnelkeeper.ssh.peer_text import REQUEST_HANDLERS
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ MESSAGE = "this relay only forwards ports\r\n"
 EXIT_STATUS = 1
 
 
-class SessionChannel(SSHServerChannel[bytes]):
+class SessionChannel(FlowControlledChannel, SSHServerChannel[bytes]):
     """A session channel that ignores environment, X11 and agent requests."""
 
     _packet_handlers = {**SSHServerChannel._packet_handlers, **REQUEST_HANDLERS}  # noqa: RUF012, SLF001

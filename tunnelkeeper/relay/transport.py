@@ -1,9 +1,8 @@
 """asyncssh's server connection, hardened for a relay on the internet.
 
 A bad request fails alone: for an unknown cancel, a packet size of 0 or an exception in a callback,
-asyncssh would close the connection. The memory that one client can occupy is bounded. It overrides
-private methods of asyncssh 2.24.1, as does `session_refusal`. It does not decide who may log in or
-what a client may do.
+asyncssh would close the connection. It overrides private methods of asyncssh 2.24.1, as does
+`session_refusal`. It does not decide who may log in or what a client may do.
 """
 
 from __future__ import annotations
@@ -30,9 +29,11 @@ from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.bounded_login import BoundedLoginTransport
 from tunnelkeeper.relay.session_refusal import NoShellSession, SessionChannel
+from tunnelkeeper.ssh.channels import TcpChannel
+from tunnelkeeper.ssh.fastpath.receive_window import MAX_PACKET
 from tunnelkeeper.ssh.liveness import REPLY_HANDLERS
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS, with_ascii_name, with_readable_user
-from tunnelkeeper.ssh.transport import BaseTransport
+from tunnelkeeper.ssh.transport import NEEDS_FLOW_CONTROL, BaseTransport
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
     from asyncssh.channel import SSHChannel, SSHTCPChannel, SSHUNIXChannel
 
+    from tunnelkeeper.core.budget import Account
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
-    from tunnelkeeper.net.stream_transport import BufferList
     from tunnelkeeper.relay.interfaces import AuthHandler, RequestHandler
 
 OPEN_FAILURE_CODES = {
@@ -54,15 +55,6 @@ OPEN_FAILURE_CODES = {
     Reason.FAILED: OPEN_CONNECT_FAILED,
 }
 """The reason code of RFC 4254 section 5.1 for each reason."""
-
-MAX_PENDING_REQUESTS = 200
-"""Global requests that may wait for an answer; asyncssh answers them recursively."""
-
-OUTPUT_LIMIT = 64 * 1024 * 1024
-"""Bytes that may wait to be read by a client; a client that reads never falls this far behind."""
-
-CHANNEL_SIZES = {"window": 2 * 1024 * 1024, "max_pktsize": 32 * 1024}
-"""Receive window and maximum packet size of a channel, in bytes: OpenSSH's values."""
 
 MIN_PACKET_SIZE = 2
 """Bytes of data that a client must accept per packet; asyncssh sends one less to old Dropbears."""
@@ -140,27 +132,6 @@ class ServerTransport(BoundedLoginTransport, SSHServerConnection):
     async def reload_config(self) -> None:
         """Do nothing: asyncssh would search for config files at every login, in a thread."""
 
-    # -- bounds ------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
-        """Receive data, or disconnect a client that does not read what it is sent."""
-        transport = self._transport
-        if transport is not None and transport.get_write_buffer_size() > OUTPUT_LIMIT:
-            self.connection_lost(asyncssh.ConnectionLost("the client does not read"))
-            return
-        super().data_received(data, datatype)
-
-    def _send_kexinit(self) -> None:
-        # asyncssh buffers all output until the new keys are in use, and the client may never
-        # finish the key exchange. Reading from its peers must pause meanwhile.
-        self.pause_link()
-        super()._send_kexinit()
-
-    def send_newkeys(self, k: bytes, h: bytes) -> None:
-        """Finish a key exchange and resume reading for the client."""
-        super().send_newkeys(k, h)
-        self.resume_link()
-
     # -- login -------------------------------------------------------------------------------
 
     def _process_login_try(self, pkttype: int, pktid: int, packet: SSHPacket) -> Any:
@@ -200,9 +171,7 @@ class ServerTransport(BoundedLoginTransport, SSHServerConnection):
     # -- listening ---------------------------------------------------------------------------
 
     def _process_any_global_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
-        if len(self._global_request_queue) >= MAX_PENDING_REQUESTS:
-            raise asyncssh.ProtocolError("Too many requests at once")
-        self._process_global_request(pkttype, pktid, with_ascii_name(packet))
+        self._process_bounded_request(pkttype, pktid, with_ascii_name(packet))
 
     def _process_tcpip_forward_global_request(self, packet: SSHPacket) -> None:
         host, port = _host_and_port(packet)
@@ -293,7 +262,7 @@ class ServerTransport(BoundedLoginTransport, SSHServerConnection):
         packet.get_uint32()
         packet.check_end()
         handler = self._require_handler()
-        return self.create_tcp_channel(**CHANNEL_SIZES), _translate_refusal(
+        return self.create_tcp_channel(max_pktsize=MAX_PACKET), _translate_refusal(
             handler.open_tcp(host, port)
         )
 
@@ -305,22 +274,33 @@ class ServerTransport(BoundedLoginTransport, SSHServerConnection):
         packet.get_uint32()
         packet.check_end()
         handler = self._require_handler()
-        return self.create_unix_channel(**CHANNEL_SIZES), _translate_refusal(
+        return self.create_unix_channel(max_pktsize=MAX_PACKET), _translate_refusal(
             handler.open_path(path)
         )
 
     def _process_session_open(self, packet: SSHPacket) -> tuple[SessionChannel, NoShellSession]:
         packet.check_end()
-        return SessionChannel(self, self._loop, **CHANNEL_SIZES), NoShellSession()
+        channel = self.create_counted_channel(partial(SessionChannel, self, self._loop), MAX_PACKET)
+        return channel, NoShellSession()
 
     async def open_forwarded_tcpip(
-        self, session: Callable[[], ChannelEndpoint], host: str, port: int, origin: tuple[str, int]
+        self,
+        session: Callable[[], ChannelEndpoint],
+        host: str,
+        port: int,
+        origin: tuple[str, int],
+        payer: Account[Any] | None = None,
     ) -> None:
         """Open a channel to the client for one who came to a port or a name of it.
 
-        Raises what asyncssh raises.
+        payer: the account that the memory counts for; None for that of the client. Raises what
+        asyncssh raises.
         """
-        channel = self.create_tcp_channel(**CHANNEL_SIZES)
+        if payer is not None and NEEDS_FLOW_CONTROL:
+            create = partial(TcpChannel, self, self._loop, None, "strict")
+            channel: Any = self.create_counted_channel(create, MAX_PACKET, payer)
+        else:
+            channel = self.create_tcp_channel(max_pktsize=MAX_PACKET)
         await channel.accept(cast("Any", session), host, port, *origin)
 
     async def open_forwarded_streamlocal(
@@ -330,7 +310,7 @@ class ServerTransport(BoundedLoginTransport, SSHServerConnection):
 
         Raises what asyncssh raises.
         """
-        channel = self.create_unix_channel(**CHANNEL_SIZES)
+        channel = self.create_unix_channel(max_pktsize=MAX_PACKET)
         await channel.accept(cast("Any", session), path)
 
     def _require_handler(self) -> RequestHandler:

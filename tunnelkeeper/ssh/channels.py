@@ -1,4 +1,4 @@
-"""Channel classes of a connection: callbacks when a channel opens, and bounded receive queues.
+"""Channel classes of a connection: callbacks when a channel opens, and bounded memory.
 
 They override private methods of asyncssh.channel.SSHChannel and rest on asyncssh 2.24.1. With
 another version, ssh.transport and ssh.fastpath fall back to asyncssh's own classes.
@@ -22,11 +22,21 @@ from asyncssh.channel import (
 from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_CHANNEL_WINDOW_ADJUST, OPEN_CONNECT_FAILED
 from asyncssh.packet import String, UInt32
 
-from tunnelkeeper.ssh.fastpath.connection import FastPathChannel
+from tunnelkeeper.net.stream_transport import BufferList
+from tunnelkeeper.ssh import memory_budget
+from tunnelkeeper.ssh.fastpath.connection import MIN_VIEW_BYTES, FastPathChannel
+from tunnelkeeper.ssh.fastpath.receive_window import (
+    MAX_PACKET,
+    OPEN_WINDOW,
+    credit_threshold,
+    growth,
+)
 from tunnelkeeper.ssh.peer_text import REQUEST_HANDLERS
 
 if TYPE_CHECKING:
     from asyncssh.packet import SSHPacket
+
+    from tunnelkeeper.core.budget import Account
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +46,9 @@ OnOpen = Callable[[], Any]
 OnError = Callable[[Exception], None]
 """Called once if the channel does not open, with a ChannelOpenError or the connection's error."""
 
-INITIAL_WINDOW = 2 * 1024 * 1024
-"""Bytes that a peer may send before it needs credit. The default of ssh and asyncssh."""
-
-MAX_PACKET = 32 * 1024
-"""Bytes of data in one packet (RFC 4253 section 6.1)."""
-
-CHANNEL_SETTINGS = None, "strict", INITIAL_WINDOW, MAX_PACKET
-"""The arguments for a new channel: bytes, not text, in both directions."""
+CHANNEL_SETTINGS = None, "strict", OPEN_WINDOW, MAX_PACKET
+"""The arguments for a new channel: bytes, not text, in both directions. A channel whose memory is
+counted gets the window that its budget permits."""
 
 MIN_ELAPSED = 1e-6
 """Seconds: avoids a division by zero when the clock does not advance between two readings."""
@@ -126,10 +131,12 @@ class OpeningChannel(SSHForwardChannel[bytes]):
 
 
 class FlowControlledChannel:
-    """A channel whose peer gets window credit only for data that was delivered.
+    """A channel that holds bounded memory, which is counted for its connection.
 
-    The receive window grows with the link and the reader (ssh.fastpath.receive_window). Requests on
-    the channel may have texts in any encoding.
+    Its peer gets window credit only for data that the reader has taken. The receive window grows
+    with the link and the reader (ssh.fastpath.receive_window). Requests on the channel may have
+    texts in any encoding. payer: the account that its window counts for; None for that of the
+    connection. reserved: bytes that were taken from it.
     """
 
     _packet_handlers: Any = {**SSHChannel._packet_handlers, **REQUEST_HANDLERS}  # noqa: RUF012, SLF001
@@ -137,51 +144,118 @@ class FlowControlledChannel:
     _session: Any
     _init_recv_window: int
     _recv_window: int
+    _recv_paused: bool | str
+    _recv_buf: list[tuple[Any, Any]]
+    _send_buf: list[tuple[bytearray, Any]]
+    _send_buf_len: int
+    _send_state: str
+    payer: Account[Any] | None = None
+    reserved = 0
+    _output = 0  # bytes of _send_buf that are counted
     _delivered = 0  # bytes delivered that the peer has no credit for yet
     _credited_at = 0.0  # monotonic seconds
-    _window_growth = 0  # bytes beyond the initial window
     _rate = 0.0  # bytes per second at the last growth
+
+    # -- sending -----------------------------------------------------------------------------
 
     def write(self, data: bytes, datatype: Any = None) -> None:
         """Send data, and buffer what exceeds the peer's window."""
+        if self._send_buf and self._send_state == "open" and _is_small(data):
+            tail, kind = self._send_buf[-1]
+            if kind == datatype and len(tail) < MAX_PACKET:
+                tail += data
+                self._send_buf_len += len(data)
+                self._flush_send_buf()
+                return
         super().write(data, datatype)  # type: ignore[misc]
         if self._conn is not None and self._conn.is_stalled:
             self._conn.writers.move_to_back(self._session)
 
-    def _deliver_data(self, data: bytes, datatype: Any) -> None:
-        # asyncssh grants "initial minus current window" here, which includes queued data. With a
-        # window reduced only by the delivered data, it grants just that.
-        self._delivered += len(data)
-        window = self._recv_window
-        self._recv_window = self._init_recv_window - self._delivered
-        try:
-            super()._deliver_data(data, datatype)  # type: ignore[misc]
-        finally:
-            credit = 0
-            if self._recv_window == self._init_recv_window:
-                credit, self._delivered = self._delivered, 0
-            self._recv_window = window + credit
-        if credit and self._conn is not None:
-            self._grow_window(credit)
+    def _flush_send_buf(self) -> None:
+        super()._flush_send_buf()  # type: ignore[misc]
+        if self._send_buf_len != self._output:
+            self._count_output()
 
-    def _grow_window(self, credit: int) -> None:
+    def _close_send(self) -> None:
+        super()._close_send()  # type: ignore[misc]
+        self._count_output()
+
+    def _count_output(self) -> None:
+        size, self._output = self._send_buf_len - self._output, self._send_buf_len
+        if self._conn is None:
+            return
+        if size > 0:
+            memory_budget.record(self._conn.account, size)
+        else:
+            memory_budget.release(self._conn.account, -size)
+
+    # -- receiving ---------------------------------------------------------------------------
+
+    def _accept_data(self, data: Any, datatype: Any = None) -> None:
+        # A peer may send single bytes. Each would take a hundred bytes in the queue.
+        if self._recv_paused and _is_small(data):
+            if isinstance(data, BufferList):
+                data = b"".join(data.views)
+            if self._recv_buf and self._send_state not in {"close_pending", "closed"}:
+                tail, kind = self._recv_buf[-1]
+                if isinstance(tail, bytearray) and kind == datatype and len(tail) < MAX_PACKET:
+                    tail += data
+                    self._recv_window -= len(data)
+                    return
+            data = bytearray(data)
+        super()._accept_data(data, datatype)  # type: ignore[misc]
+
+    def _deliver_data(self, data: Any, datatype: Any) -> None:
+        self._delivered += len(data)
+        if isinstance(data, bytearray):
+            data = bytes(data)
+        if self._session is not None:
+            self._session.data_received(data, datatype)
+        self._send_credit()
+
+    def resume_reading(self) -> None:
+        """Deliver queued data, and give the credit that was held back meanwhile."""
+        super().resume_reading()  # type: ignore[misc]
+        self._send_credit()
+
+    def _send_credit(self) -> None:
+        if (
+            self._recv_paused
+            or self._conn is None
+            or self._delivered < credit_threshold(self._init_recv_window)
+            or self._send_state not in {"open", "eof_pending", "eof"}
+        ):
+            return
+        credit, self._delivered = self._delivered, 0
+        extra = self._grow_window(credit)
+        self._recv_window += credit + extra
+        self.send_packet(MSG_CHANNEL_WINDOW_ADJUST, (credit + extra).to_bytes(4, "big"))  # type: ignore[attr-defined]
+
+    def _grow_window(self, credit: int) -> int:
         now = time.monotonic()
         elapsed, self._credited_at = now - self._credited_at, now
         rate = credit / max(elapsed, MIN_ELAPSED)
-        windows, round_trip = self._conn.windows, self._conn.round_trip
-        extra = windows.grant(self._init_recv_window, rate, round_trip, self._rate)
-        if extra:
+        account, window = self.payer or self._conn.account, self._init_recv_window
+        free = memory_budget.free_for_windows(account)
+        extra = growth(window, free, rate, self._conn.round_trip, self._rate)
+        if not extra or memory_budget.reserve(account, extra) is not None:
+            return 0
+        if window >= OPEN_WINDOW:
             self._rate = rate
-            self._window_growth += extra
-            self._init_recv_window += extra
-            self._recv_window += extra
-            self.send_packet(MSG_CHANNEL_WINDOW_ADJUST, extra.to_bytes(4, "big"))  # type: ignore[attr-defined]
+        self.reserved += extra
+        self._init_recv_window += extra
+        return extra
 
     def _cleanup(self, exc: Exception | None = None) -> None:
         if self._conn is not None:
-            self._conn.windows.release(self._window_growth)
-            self._window_growth = 0
+            memory_budget.release(self.payer or self._conn.account, self.reserved)
+            memory_budget.release(self._conn.account, self._output)
+            self.reserved = self._output = 0
         super()._cleanup(exc)  # type: ignore[misc]
+
+
+def _is_small(data: bytes | BufferList) -> bool:
+    return len(data) < MIN_VIEW_BYTES
 
 
 class TcpChannel(
@@ -190,7 +264,7 @@ class TcpChannel(
     FastPathChannel,
     SSHTCPChannel[bytes],
 ):
-    """A direct-tcpip or forwarded-tcpip channel with a bounded receive queue."""
+    """A direct-tcpip or forwarded-tcpip channel with bounded memory."""
 
 
 class UnixChannel(
@@ -199,8 +273,8 @@ class UnixChannel(
     FastPathChannel,
     SSHUNIXChannel[bytes],
 ):
-    """A streamlocal channel with a bounded receive queue."""
+    """A streamlocal channel with bounded memory."""
 
 
 class CommandChannel(FlowControlledChannel, FastPathChannel, SSHClientChannel[bytes]):
-    """A session channel with a bounded receive queue."""
+    """A session channel with bounded memory."""

@@ -213,8 +213,8 @@ class ConnectAttempt:
         options = client_options(self.host, self.port, self.verifier, callbacks)
         options.waiter = self.logged_in = asyncio.get_running_loop().create_future()
         self.transport = ClientTransport(asyncio.get_running_loop(), options, wait="auth")
-        self.transport.windows = self.context.windows
         self.transport.descriptors = self.context.descriptors
+        self.transport.use_budget(self.context.budget, str(self.host), key=str(self.host))
         self.transport.counts_received = bool(self.host.rekey_limit.size)
         if self.host.known_hosts_command:
             self.transport.prepare_for_key = self.verifier.prepare_for_key

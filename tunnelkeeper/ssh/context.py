@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnelkeeper.net.descriptor_pool import DescriptorPool
 from tunnelkeeper.ssh.auth.agent import AgentKeyLists
@@ -15,12 +15,13 @@ from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles
 from tunnelkeeper.ssh.connection_tracker import ConnectionTracker
-from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 from tunnelkeeper.ssh.login_limiter import LoginLimiter
+from tunnelkeeper.ssh.memory_budget import new_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunnelkeeper.core.budget import Budget
     from tunnelkeeper.core.snapshot import Step
 
 
@@ -35,7 +36,7 @@ class SshContext:
         revoked_keys: The files of revoked host keys that were read.
         login_limiter: Bounds the concurrent handshakes with each server.
         descriptors: The descriptors of the process, which forwards and servers share.
-        windows: The memory budget for the receive windows of all channels.
+        budget: What all connections may hold, memory for example.
         connection_tracker: The connections and attempts to notify of a network change.
         wall_time: Returns the Unix time, for the validity of certificates.
     """
@@ -46,7 +47,7 @@ class SshContext:
     revoked_keys: RevokedKeyFiles = field(default_factory=RevokedKeyFiles)
     login_limiter: LoginLimiter = field(default_factory=LoginLimiter)
     descriptors: DescriptorPool = field(default_factory=DescriptorPool)
-    windows: WindowBudget = field(default_factory=WindowBudget)
+    budget: Budget[Any] = field(default_factory=new_budget)
     connection_tracker: ConnectionTracker = field(default_factory=ConnectionTracker)
     wall_time: Callable[[], float] = time.time
 

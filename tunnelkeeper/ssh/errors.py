@@ -40,6 +40,7 @@ from tunnelkeeper.core.failures import (
 )
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.error_text import os_error_text
+from tunnelkeeper.ssh.memory_budget import OverBudgetError
 from tunnelkeeper.ssh.negotiation import NoCommonAlgorithmError
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ _NOT_SSH_HINT = "is it really an SSH server?"
 _DENIALS = frozenset({OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_UNKNOWN_CHANNEL_TYPE})
 """The codes of a server that does not even try. Dropbear without forwarding knows no such type."""
 
+_MEMORY_HINT = "the server sends data that is not read here, or does not read what it is sent"
 _UNREACHABLE_HINT = "check the network, the route and any firewall on the way"
 _HUNG_UP_HINT = "is it an SSH server? Is it overloaded (MaxStartups) or refusing this address?"
 _ALGORITHM_HINT = (
@@ -190,6 +192,9 @@ def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure
             return Failure(Cause.LOST, "the server closed the connection", hop)
         case PeerDeadError():
             return Failure(Cause.PEER_DEAD, describe(error), hop)
+        case OverBudgetError():
+            message = f"disconnected to free memory: {describe(error)}"
+            return Failure(Cause.LOCAL_RESOURCES, message, hop, _MEMORY_HINT)
         case asyncssh.ConnectionLost():
             return _connection_lost(hop, step)
         case asyncssh.DisconnectError():

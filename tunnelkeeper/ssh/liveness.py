@@ -41,6 +41,11 @@ with a failure (RFC 4254 section 5.1)."""
 _PROBE_WINDOW, _PROBE_PACKET = 32 * 1024, 32 * 1024
 
 
+MAX_UNANSWERED = 16
+"""Requests without an answer, after which no further one is sent. A peer that sends data but
+answers nothing is not dead, and could make them pile up."""
+
+
 class KeepaliveSupport(Enum):
     """What is known about the answers of a peer to keepalives."""
 
@@ -108,6 +113,7 @@ class LivenessConnection(FastPathConnection):
         self.keepalive_support = KeepaliveSupport.UNKNOWN
         self.round_trip: float | None = None
         self.probe_count = 0
+        self._keepalives: list[asyncio.Future[Any]] = []
         self._first_keepalive_decided = asyncio.Event()
         self._first_keepalive_decided.set()
 
@@ -120,7 +126,14 @@ class LivenessConnection(FastPathConnection):
         Args:
             is_repeated: Whether the previous one is unanswered. The peer may have stopped
                 answering global requests alone.
+
+        Raises:
+            TimeoutError: MAX_UNANSWERED of them are unanswered; no other was sent.
         """
+        waiting = self._global_request_waiters
+        self._keepalives = [keepalive for keepalive in self._keepalives if keepalive in waiting]
+        if len(self._keepalives) + self.probe_count >= MAX_UNANSWERED:
+            raise TimeoutError(f"{MAX_UNANSWERED} keepalives are unanswered")
         sent_at = time.monotonic()
         if self.keepalive_support is KeepaliveSupport.ANSWERED and not is_repeated:
             await self._request_keepalive()
@@ -171,6 +184,7 @@ class LivenessConnection(FastPathConnection):
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._request_count += 1
         self._global_request_waiters.append(reply)
+        self._keepalives.append(reply)
         self._send_global_request(b"keepalive@openssh.com", want_reply=True)
         return reply
 

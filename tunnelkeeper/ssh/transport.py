@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 from asyncssh.channel import SSHClientChannel, SSHTCPChannel, SSHUNIXChannel
 from asyncssh.connection import SSHClientConnection
-from asyncssh.constants import MSG_KEXINIT, MSG_USERAUTH_FAILURE
+from asyncssh.constants import MSG_GLOBAL_REQUEST, MSG_KEXINIT, MSG_USERAUTH_FAILURE
 from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.ssh.asyncssh_logging import SILENCE
@@ -26,15 +26,15 @@ from tunnelkeeper.ssh.auth.key_blobs import host_key_in
 from tunnelkeeper.ssh.auth.login_failure import ServerReplies
 from tunnelkeeper.ssh.auth.login_replies import process_failure, tolerate_key_type_names
 from tunnelkeeper.ssh.auth.openssh_certificate import is_certificate, parse_certificate
+from tunnelkeeper.ssh.bounded_connection import BoundedConnection
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
 from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
-from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
 from tunnelkeeper.ssh.forwarded_channels import ForwardedChannelsMixin
 from tunnelkeeper.ssh.greeting import GreetingMixin
-from tunnelkeeper.ssh.liveness import REPLY_HANDLERS, LivenessConnection, ProbeChannel
+from tunnelkeeper.ssh.liveness import REPLY_HANDLERS, ProbeChannel
 from tunnelkeeper.ssh.negotiation import process_kexinit
-from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS
+from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS, with_ascii_name
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,7 +59,7 @@ With them, the queue of a slow reader grows without bound.
 NEEDS_FLOW_CONTROL = asyncssh.__version__ in AFFECTED_VERSIONS
 
 
-class BaseTransport(LivenessConnection):
+class BaseTransport(BoundedConnection):
     """The parts that connections of clients and servers share.
 
     Attributes:
@@ -71,7 +71,6 @@ class BaseTransport(LivenessConnection):
         super().__init__(*args, **kwargs)
         self._logger = SILENCE  # type: ignore[assignment]
         self.last_received_at = time.monotonic()
-        self.windows = WindowBudget()
         self.on_idle: Callable[[], None] | None = None
         self.writers = WriteScheduler()
         self._pause_count = 0
@@ -116,6 +115,17 @@ class BaseTransport(LivenessConnection):
     pause_link = pause_writing
     resume_link = resume_writing
 
+    def _send_kexinit(self) -> None:
+        # asyncssh buffers all output until the new keys are in use, and the peer may never finish
+        # the key exchange. Reading from the peers of its channels must pause meanwhile.
+        self.pause_link()
+        super()._send_kexinit()
+
+    def send_newkeys(self, k: bytes, h: bytes) -> None:
+        """Finish a key exchange and resume reading for the peer."""
+        super().send_newkeys(k, h)
+        self.resume_link()
+
     def add_writer(self, writer: LinkWriter) -> None:
         """Pause and resume a writer together with this link."""
         self.writers.add(writer)
@@ -138,20 +148,26 @@ class BaseTransport(LivenessConnection):
     def create_tcp_channel(
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
     ) -> SSHTCPChannel[bytes]:
-        """Return a new TCP channel with a bounded receive queue."""
+        """Return a new TCP channel with bounded memory; the budget decides on its window.
+
+        Raises ChannelOpenError if no memory is left for it.
+        """
         if not NEEDS_FLOW_CONTROL:
             return super().create_tcp_channel(encoding, errors, window, max_pktsize)
-        self._update_recv_pktlen(max_pktsize)
-        return TcpChannel(self, self._loop, encoding, errors, window, max_pktsize)
+        create = partial(TcpChannel, self, self._loop, encoding, errors)
+        return self.create_counted_channel(create, max_pktsize)
 
     def create_unix_channel(
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
     ) -> SSHUNIXChannel[bytes]:
-        """Return a new Unix-socket channel with a bounded receive queue."""
+        """Return a new Unix-socket channel with bounded memory.
+
+        Raises ChannelOpenError if no memory is left for it.
+        """
         if not NEEDS_FLOW_CONTROL:
             return super().create_unix_channel(encoding, errors, window, max_pktsize)
-        self._update_recv_pktlen(max_pktsize)
-        return UnixChannel(self, self._loop, encoding, errors, window, max_pktsize)
+        create = partial(UnixChannel, self, self._loop, encoding, errors)
+        return self.create_counted_channel(create, max_pktsize)
 
     @property
     def channel_count(self) -> int:
@@ -191,12 +207,16 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
         login_replies: What the server answered to the requests of the login.
     """
 
+    def _process_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        self._process_bounded_request(pkttype, pktid, with_ascii_name(packet))
+
     _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
         **SSHClientConnection._packet_handlers,  # noqa: SLF001
         **TEXT_HANDLERS,
         **REPLY_HANDLERS,
         MSG_KEXINIT: process_kexinit,
         MSG_USERAUTH_FAILURE: process_failure,
+        MSG_GLOBAL_REQUEST: _process_request,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -260,10 +280,11 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
 
     def create_command_channel(self) -> SSHClientChannel[bytes]:
         """Return a new session channel that delivers bytes."""
-        kind = CommandChannel if NEEDS_FLOW_CONTROL else SSHClientChannel
         window, packet = self._options.window, self._options.max_pktsize
-        self._update_recv_pktlen(packet)
-        return kind(self, self._loop, "strict", None, "strict", window, packet)
+        if NEEDS_FLOW_CONTROL:
+            create = partial(CommandChannel, self, self._loop, "strict", None, "strict")
+            return self.create_counted_channel(create, packet)
+        return SSHClientChannel(self, self._loop, "strict", None, "strict", window, packet)
 
     def forward_agent(self, path: str) -> None:
         """Let the server's programs use the agent at this socket."""

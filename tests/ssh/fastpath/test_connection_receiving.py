@@ -209,7 +209,35 @@ def test_small_queued_data_is_copied_and_holds_no_view(
     channel.pause_reading()
     client.receive(client.peer.data(b"x"), client.peer.data(bytes(MIN_VIEW_BYTES)))
 
-    assert [type(data) for data, _ in channel._recv_buf] == [bytes, memoryview]
+    assert [type(data) for data, _ in channel._recv_buf] == [bytearray, memoryview]
+
+
+def test_single_bytes_are_joined_in_the_queue_and_delivered_in_order() -> None:
+    data = blob(1000)
+
+    def scenario(client: Established) -> None:
+        channel = client.open(receives=WINDOW)
+        channel.pause_reading()
+        client.receive(*(client.peer.data(data[at : at + 1]) for at in range(len(data))))
+        assert len(channel._recv_buf) == 1
+        assert channel._recv_window == WINDOW - len(data)
+        channel.resume_reading()
+
+    [session] = compare_paths(scenario).sessions
+    assert session.events == [data]
+
+
+def test_single_bytes_are_joined_while_the_peer_gives_no_window() -> None:
+    data = blob(1000)
+
+    def scenario(client: Established) -> None:
+        channel = client.open(window=0)
+        for at in range(len(data)):
+            channel.write(data[at : at + 1])
+        assert len(channel._send_buf) == 1
+        client.receive(client.peer.adjust(WINDOW))
+
+    assert b"".join(compare_paths(scenario).sent_data) == data
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -277,7 +305,7 @@ def test_data_for_a_paused_reader_is_queued_without_credit() -> None:
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].events == PIECES
+    assert result.sessions[0].received == b"".join(PIECES)
     assert result.counts == (0, len(PIECES))
 
 

@@ -6,15 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.ssh.channels import INITIAL_WINDOW
+from tunnelkeeper.core.budget import Account, Budget, Level, Resource
 from tunnelkeeper.ssh.fastpath.receive_window import (
     BDP_FACTOR,
+    FIRST_WINDOW,
+    MAX_PACKET,
     MAX_WINDOW,
-    TOTAL_BUDGET,
-    WindowBudget,
+    MIN_WINDOW,
+    OPEN_WINDOW,
+    credit_threshold,
+    first_window,
+    growth,
 )
+from tunnelkeeper.ssh.memory_budget import free_for_windows, reserve
 
 MB = 1_000_000
+LIMIT = 1 << 30
+
+
+def account_of(limit: int = LIMIT) -> Account[None]:
+    return Budget[None]({(Level.PROCESS, Resource.BYTES): limit}).open(None)
 
 
 @dataclass
@@ -23,8 +34,8 @@ class Channel:
 
     max_rate: float
     round_trip: float
-    budget: WindowBudget = field(default_factory=WindowBudget)
-    window: int = INITIAL_WINDOW
+    account: Account[None] = field(default_factory=account_of)
+    window: int = OPEN_WINDOW
     last_rate: float = 0.0
 
     @property
@@ -34,8 +45,10 @@ class Channel:
 
     def credit(self, measured: float | None) -> int:
         """Give credit once. measured: the measured round trip."""
-        extra = self.budget.grant(self.window, self.rate, measured, self.last_rate)
+        free = free_for_windows(self.account)
+        extra = growth(self.window, free, self.rate, measured, self.last_rate)
         if extra:
+            assert reserve(self.account, extra) is None
             self.last_rate = self.rate
             self.window += extra
         return extra
@@ -68,7 +81,7 @@ def test_a_window_grows_no_further_than_the_link_needs(max_rate: float, round_tr
 
     channel.settle(round_trip)
 
-    assert channel.window <= max(INITIAL_WINDOW, 2 * BDP_FACTOR * max_rate * round_trip)
+    assert channel.window <= max(OPEN_WINDOW, 2 * BDP_FACTOR * max_rate * round_trip)
 
 
 @given(rates, round_trips, st.floats(1, 1000))
@@ -99,26 +112,17 @@ def test_a_faster_link_gets_a_larger_window() -> None:
 
 
 @given(st.lists(round_trips, min_size=1, max_size=40))
-def test_all_windows_together_stay_within_the_budget(round_trip_times: list[float]) -> None:
-    budget = WindowBudget()
-    channels = [Channel(1e12, round_trip_time, budget) for round_trip_time in round_trip_times]
+def test_all_windows_together_leave_half_of_the_budget(round_trip_times: list[float]) -> None:
+    account = account_of()
+    channels = [Channel(1e12, round_trip_time, account) for round_trip_time in round_trip_times]
 
     for channel in channels:
-        channel.settle(channel.round_trip)
+        for _ in range(20):
+            channel.credit(channel.round_trip)
 
-    assert budget.granted == sum(channel.window - INITIAL_WINDOW for channel in channels)
-    assert budget.granted <= TOTAL_BUDGET
+    grown = sum(channel.window - OPEN_WINDOW for channel in channels)
+    assert account.held(Resource.BYTES) == grown <= LIMIT // 2
     assert all(channel.window <= MAX_WINDOW for channel in channels)
-
-
-def test_released_bytes_can_be_granted_again() -> None:
-    budget = WindowBudget(TOTAL_BUDGET)
-    channel = Channel(300 * MB, 0.1, budget)
-    assert not channel.credit(0.1)
-
-    budget.release(INITIAL_WINDOW)
-
-    assert channel.credit(0.1) == INITIAL_WINDOW
 
 
 @pytest.mark.parametrize("megabytes", [4, 16])
@@ -129,4 +133,29 @@ def test_on_a_long_link_each_credit_doubles_the_window(megabytes: int) -> None:
         assert channel.credit(0.1)
         doublings += 1
 
-    assert INITIAL_WINDOW << doublings == megabytes * 1024 * 1024
+    assert OPEN_WINDOW << doublings == megabytes * 1024 * 1024
+
+
+@given(st.integers(0, 1 << 40))
+def test_the_first_window_is_small_and_takes_at_least_one_packet(free: int) -> None:
+    window = first_window(free)
+
+    assert MIN_WINDOW <= window <= FIRST_WINDOW
+    assert window % MAX_PACKET == 0
+    assert window <= max(MIN_WINDOW, free // 256)
+
+
+@given(st.integers(MIN_WINDOW, OPEN_WINDOW - 1), st.integers(0, 1 << 40))
+def test_the_first_growth_needs_no_round_trip_and_leaves_most_of_the_budget(
+    window: int, free: int
+) -> None:
+    extra = growth(window, free, 1.0, None, 1e9)
+
+    assert 0 <= extra <= free // 16
+    assert window + extra <= OPEN_WINDOW
+    assert window + extra == OPEN_WINDOW or free < 16 * OPEN_WINDOW
+
+
+@given(st.integers(MIN_WINDOW, MAX_WINDOW))
+def test_credit_is_given_before_the_window_is_used_up(window: int) -> None:
+    assert 0 < credit_threshold(window) <= window // 2
