@@ -50,7 +50,7 @@ async def test_data_that_is_not_read_takes_bounded_memory_and_hurts_only_its_key
 ) -> None:
     with stuck_listener() as listener:
         port = listener.getsockname()[1]
-        victim = start_victim(sandbox, **SETTINGS, permit_open=[f"{HOST}:{port}", "hole:1"])
+        victim = start_victim(sandbox, **SETTINGS, permit_open=[f"{HOST}:{port}", "names"])
         with HonestClient(victim) as honest:
             before = victim.process.memory_info().rss
             async with victim.watched() as usage:
