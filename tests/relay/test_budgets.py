@@ -89,21 +89,34 @@ async def test_one_key_gets_half_on_all_its_connections_and_another_key_is_serve
     await until(lambda: pool_of(relay).taken == relay_channels(relay) == 0)
 
 
-async def test_listeners_and_their_visitors_count_and_are_given_back(relay: InProcessRelay) -> None:
+async def test_listeners_and_their_visitors_count_and_are_given_back(
+    relay: InProcessRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitors: list[asyncssh.SSHTCPChannel[bytes]] = []
+
+    class Visitor(asyncssh.SSHTCPSession[bytes]):
+        def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
+            visitors.append(chan)
+
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(relay.client())
+        listeners = []
         with suppress(asyncssh.ChannelListenError):
             for _ in range(FREE):
-                await client.create_server(lambda *_: asyncssh.SSHTCPSession(), LOOPBACK, 0)
-        held = pool_of(relay).taken
+                listener = await client.create_server(lambda *_: Visitor(), LOOPBACK, 0)
+                listeners.append(listener)
+        assert 0 < len(relay.bound_targets) == len(listeners) < FREE
+        _, writer = await asyncio.open_connection(LOOPBACK, listeners[0].get_port())
+        await until(lambda: "clients wait: " in caplog.text)
+        assert not visitors
+        assert f"{LOOPBACK}:{listeners[0].get_port()} of box@" in caplog.text
 
-        assert 0 < len(relay.bound_targets) < FREE
-        port = int(relay.bound_targets[0].rpartition(":")[2])
-        reader, writer = await asyncio.open_connection(LOOPBACK, port)
-        with pytest.raises(ConnectionResetError):
-            await reader.readexactly(1)
+        for other in listeners[1:]:
+            other.close()
+        await until(lambda: len(visitors) == 1)
+        assert pool_of(relay).taken == 3  # the client, its listener and the visitor
         writer.close()
-        assert pool_of(relay).taken == held
+        await until(lambda: pool_of(relay).taken == 2)
     await relay.wait_until_no_clients()
     assert pool_of(relay).taken == 0
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failure
@@ -24,6 +25,9 @@ ACCEPT_BATCH = 32
 
 ACCEPT_RETRY_DELAY = 1.0
 """Seconds to wait when accept() fails for lack of descriptors or memory; as in asyncio."""
+
+LOG_INTERVAL = 30.0
+"""Seconds between two log messages about clients that wait. In a flood they begin to wait often."""
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ class Acceptor:
         self.socket = sock
         self._factory = factory
         self._check = check if check is not None else partial(reserve_fd, sock)
-        self._has_logged_pause = False
+        self._logged_at = -inf
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         if sock.family != socket.AF_UNIX:
@@ -73,7 +77,6 @@ class Acceptor:
                     raise
                 self._pause_accepting(error)
                 return
-            self._has_logged_pause = False
             client.setblocking(False)
             try:
                 StreamTransport(self._loop, client, self._factory(), peername)
@@ -83,8 +86,8 @@ class Acceptor:
                 log.exception("an internal fault; please report it: a client could not be served")
 
     def _pause_accepting(self, error: OSError) -> None:
-        if not self._has_logged_pause:
-            self._has_logged_pause = True
+        if self._loop.time() - self._logged_at >= LOG_INTERVAL:
+            self._logged_at = self._loop.time()
             log.warning("clients wait: %s", _describe(error))
         self._loop.remove_reader(self.socket.fileno())
         delay = ACCEPT_RETRY_DELAY

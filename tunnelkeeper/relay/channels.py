@@ -21,6 +21,7 @@ from tunnelkeeper.forwarding.pump import (
     SocketEndpoint,
     join,
 )
+from tunnelkeeper.net.descriptor_pool import ShareUsedUpError
 from tunnelkeeper.ssh.errors import describe
 from tunnelkeeper.ssh.memory_budget import MemoryShortageError
 
@@ -126,16 +127,19 @@ class Channels:
 
     def accept(self, binding: Binding, accepted: CountedSocket) -> None:
         """Open a channel to the client for an accepted connection."""
+        accepted.occupy(self._descriptors.occupy())
         if self._transport.is_closed():
             accepted.abort()
-            return
+        else:
+            self._transport.start_task(self._connect(binding, accepted))
+
+    def check_visitor(self, binding: Binding) -> None:
+        """Raise ShareUsedUpError while clients that come to a binding have to wait, as in sshd."""
         try:
-            accepted.occupy(self._descriptors.take())
-        except OSError as error:
-            log.info("%s: a connection is refused: %s", binding.target, error.strerror)
-            accepted.abort()
-            return
-        self._transport.start_task(self._connect(binding, accepted))
+            self._descriptors.check()
+        except ShareUsedUpError as error:
+            message = f"{binding.target} of {binding.owner}: {error.strerror}"
+            raise ShareUsedUpError(error.errno, message) from None
 
     async def _connect(self, binding: Binding, accepted: SocketEndpoint) -> None:
         # asyncssh closes the transport if an exception leaves one of its tasks.

@@ -246,7 +246,7 @@ class ClientSession:
             listener = await bind.bind(
                 target,
                 partial(self.channels.accept, binding),
-                self._context.descriptors.check,
+                partial(self.channels.check_visitor, binding),
             )
         except BaseException:
             self._context.registry.release(binding)
