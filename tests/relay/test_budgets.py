@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -16,7 +17,7 @@ from tests.relay.in_process_relay import LOOPBACK, InProcessRelay, new_key, serv
 from tests.ssh.waiting import until
 from tunnelkeeper.forwarding.counted_socket import CountedSocket
 from tunnelkeeper.net.descriptor_pool import DescriptorPool
-from tunnelkeeper.relay import authorized_keys_store, open_target
+from tunnelkeeper.relay import open_target
 from tunnelkeeper.relay.budgets import SharedBudget, holders_of
 from tunnelkeeper.relay.permits import parse_open
 
@@ -148,20 +149,29 @@ def test_a_socket_has_its_place_until_it_is_closed() -> None:
     assert pool.taken == 0
 
 
+@pytest.mark.parametrize("module", ["relay.authorized_keys_store", "ssh.auth.revoked_keys"])
 async def test_a_key_that_cannot_be_looked_up_for_now_is_not_refused(
-    relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    relay: InProcessRelay,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    module: str,
 ) -> None:
     def fail(path: str) -> bytes:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
 
+    revoked_keys = tmp_path / "revoked_keys"
+    revoked_keys.touch()
+    context = relay.server._context
+    context.configuration = replace(context.configuration, revoked_keys=str(revoked_keys))
     with monkeypatch.context() as patched:
-        patched.setattr(authorized_keys_store, "read_regular_file", fail)
+        patched.setattr(f"tunnelkeeper.{module}.read_regular_file", fail)
         with pytest.raises(asyncssh.ConnectionLost):
             async with relay.client():
                 pass
     async with relay.client():
         assert relay.server.status().refusals.logins == 0
-    assert "no login for now: cannot read authorized keys" in caplog.text
+    assert "cannot check keys for now: " in caplog.text
 
 
 async def test_a_target_without_descriptors_is_a_shortage(

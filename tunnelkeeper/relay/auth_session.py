@@ -19,6 +19,7 @@ from tunnelkeeper.relay.client_session import ClientSession
 from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
 from tunnelkeeper.relay.penalties import Offence
+from tunnelkeeper.relay.revoked_keys import UnreadableForNowError
 from tunnelkeeper.ssh.errors import describe
 from tunnelkeeper.ssh.negotiation import NoCommonAlgorithmError
 
@@ -96,9 +97,9 @@ class AuthSession:
         self._admitted = None
         try:
             verdict = await self._authorize_key(user, key, verify_signature)
-        except UnreadableKeysError as error:
+        except (UnreadableKeysError, UnreadableForNowError) as error:
             # The key may be authorized. A refusal would make the client give up.
-            log.error("%s: no login for now: cannot read authorized keys: %s", self.address, error)  # noqa: TRY400
+            log.error("%s: cannot check keys for now: %s", self.address, error)  # noqa: TRY400
             self.close()
             return False
         except Exception:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import Problem
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.ssh.auth.revoked_keys import (
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.key_auth import Candidate
 
 log = logging.getLogger(__name__)
+
+
+class UnreadableForNowError(UnreadableListError):
+    """Raised if this machine is out of resources; the file itself may be in order."""
 
 
 @dataclass(slots=True)
@@ -43,16 +48,23 @@ class RevokedKeysFile:
             if reason != self._reported:
                 self._reported = reason
                 log.error("cannot read revoked_keys, so no key can log in: %s", reason)  # noqa: TRY400
-            raise UnreadableListError(reason) from None
+            is_temporary = isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS
+            kind = UnreadableForNowError if is_temporary else UnreadableListError
+            raise kind(reason) from None
         if self._reported:
             self._reported = ""
             log.info("revoked_keys can be read again: %s", printable(path, 4096))
         return found
 
     async def denial(self, path: str, key: Candidate) -> str | None:
-        """Return why a key may not log in, for the log, or None."""
+        """Return why a key may not log in, for the log, or None.
+
+        Raises UnreadableForNowError: then nothing is known about the key.
+        """
         try:
             return revocation(await self.read(path), key)
+        except UnreadableForNowError:
+            raise
         except UnreadableListError as error:
             return f"revoked_keys cannot be read: {error}"
 
