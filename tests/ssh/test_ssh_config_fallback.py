@@ -191,6 +191,19 @@ async def test_lists_with_plus_minus_and_caret_are_unchanged(write: Write, facts
     assert host.kex_algorithms is None
 
 
+async def test_without_descriptors_no_included_file_is_skipped(
+    write: Write, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(write("")).parent
+    source = write(f"Include {folder}/none/*\n")
+    tunnel = Tunnel("t", "relay")
+    assert await resolve_hosts(FallbackQuery(facts), source, tunnel)
+    monkeypatch.setattr(ssh_config_fallback, "are_exhausted", lambda: True)
+
+    with pytest.raises(OSError, match="Too many open files"):
+        await resolve_hosts(FallbackQuery(facts), source, tunnel)
+
+
 @needs_ssh
 async def test_included_files_are_read_in_their_order(write: Write, facts: Facts) -> None:
     numbers = [7, 3, 9, 1, 5]

@@ -25,11 +25,12 @@ import asyncssh
 from asyncssh.config import SSHClientConfig
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.ssh_directives import ALIASES, DIRECTIVES, IGNORED_BY_SSH
 from tunnelkeeper.core.ssh_values import parse_interval
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.wildcards import matches
-from tunnelkeeper.net.fd_limits import with_inherited_limit
+from tunnelkeeper.net.fd_limits import are_exhausted, with_inherited_limit
 from tunnelkeeper.net.file_trust import judge_status
 from tunnelkeeper.net.process_group import ProcessGroup
 from tunnelkeeper.net.process_guard import TERMINATE_TIMEOUT
@@ -116,6 +117,7 @@ class FallbackQuery:
 
         Raises:
             SshConfigError: The files cannot be read in time, or have an error.
+            OSError: This machine is out of resources (EXHAUSTION_ERRNOS).
         """
         if "Tag" in dict(request.options):
             raise SshConfigError(f"{request.host}: the tag needs ssh (openssh-client)", HINT)
@@ -130,6 +132,8 @@ class FallbackQuery:
                 temporary=True,
             ) from None
         except (OSError, ValueError, asyncssh.Error) as error:
+            if isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
+                raise
             raise SshConfigError(
                 f"cannot look {request.host} up in ssh_config: {printable(str(error))}", HINT
             ) from None
@@ -274,6 +278,8 @@ class SshConfigReader(SSHClientConfig):
         """Include the files of a pattern in sorted order, as glob(7) does: the first value wins."""
         patterns = [str(self._default_path / Path(pattern).expanduser()) for pattern in args]
         found = [sorted(glob.glob(pattern)) for pattern in patterns]  # noqa: PTH207  as ssh does
+        if not all(found) and are_exhausted():  # glob() hides that: no file would be included
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         for path in (path for paths in found for path in paths):
             if not Path(path).is_file() and not Path(path).is_dir():
                 self._error(f"{path}: not a regular file")  # asyncssh would skip it
