@@ -181,6 +181,7 @@ async def test_options_that_grant_more_apply_to_the_open_connection(
         ('permitopen="a:1",permitopen="b:1"', 'permitopen="b:1",permitopen="a:1"', True),
         ('permitopen="a:1"', 'permitopen="b:1"', False),
         ('permitlisten="a:1",permitlisten="b:1"', 'permitlisten="a:1"', False),
+        ('permitlisten="a:1"', "", False),
         ("restrict", 'restrict,permitopen="a:1"', True),
         ("", 'from="192.0.2.0/24"', True),
         ("", 'from="198.51.100.0/24"', False),

@@ -69,6 +69,8 @@ class KeyOptions:
         return (
             self.port_forwarding
             and _includes(self.permit_open, other.permit_open)
+            # Without permitlisten=, a key gets the names of a rule only, so neither includes the other.
+            and (self.permit_listen is None) == (other.permit_listen is None)
             and _includes(self.permit_listen, other.permit_listen)
         )
 
