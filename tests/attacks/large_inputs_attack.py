@@ -38,4 +38,33 @@ async def log_in_while_a_large_file_changes(victim: Victim) -> None:
             pass
 
 
-ATTACKS = [Attack("logins while 100,000 authorized keys change", log_in_while_a_large_file_changes)]
+HOSTILE_CONFIGS = (
+    ".".join(["a"] * 100_000) + " = 1",
+    "x = " + "[" * 500_000,
+    "x = [" + "1," * 900_000 + "]",
+    "".join(f"key{number} = 1\n" for number in range(20_000)),
+)
+
+
+async def reload_hostile_configs(victim: Victim) -> list[str]:
+    """Reload a relay.toml that takes long to parse, several times; return what reload printed."""
+    config = victim.relay.config
+    original = await asyncio.to_thread(config.read_text)
+    printed = []
+    try:
+        for text in HOSTILE_CONFIGS:
+            await asyncio.to_thread(config.write_text, text)
+            printed.append((await asyncio.to_thread(victim.relay.run, "reload")).stderr)
+    finally:
+        await asyncio.to_thread(config.write_text, original)
+    return printed
+
+
+async def _reload(victim: Victim) -> None:
+    await reload_hostile_configs(victim)
+
+
+ATTACKS = [
+    Attack("logins while 100,000 authorized keys change", log_in_while_a_large_file_changes),
+    Attack("reloads of relay.toml files that are hard to parse", _reload),
+]

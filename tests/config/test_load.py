@@ -98,7 +98,7 @@ def test_the_text_of_the_error_lists_its_problems() -> None:
         ("\nhost = relay\n", "t:2: Invalid value; write strings in quotes, and true and false"),
         ("[hosts\n", "t:1: Expected ']' at the end of a table declaration"),
         ("a = 1\nb = [1,\n\n", "t:2: Invalid value"),
-        ("a = " + "[" * 5000, "t: brackets are nested too deeply"),
+        ("a = " + "[" * 5000, "t:1: brackets are nested too deeply"),
         ("a = " + "9" * 5000, "t: a number has thousands of digits"),
     ],
 )

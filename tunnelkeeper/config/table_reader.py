@@ -15,6 +15,10 @@ MAX_LISTED_KEYS = 6
 """The known keys are listed up to this number if none is similar to the unknown key."""
 
 
+MAX_EXPLAINED = 100
+"""Problems of a table after which unknown keys get no suggestion; finding one takes a while."""
+
+
 def unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the message for an unknown key, with a suggestion if one is similar."""
     known = list(known)
@@ -38,7 +42,10 @@ def read_keys(
     problems: list[ValueProblem] = []
     for key, value in table.items():
         if key not in keys:
-            message = explain(key, value) if explain else unknown_key(key, keys)
+            if len(problems) >= MAX_EXPLAINED:
+                message = "unknown key"
+            else:
+                message = explain(key, value) if explain else unknown_key(key, keys)
             problems.append(ValueProblem((key,), message))
             continue
         try:

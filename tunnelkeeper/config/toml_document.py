@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper.config.errors import ConfigError, KeyPath, Problem, ValueProblem, format_key_path
 from tunnelkeeper.config.line_numbers import line_numbers
+from tunnelkeeper.config.toml_limits import SIZE_LIMIT, limit_problem
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.file_trust import find_strict_distrust
 from tunnelkeeper.net.regular_file import read_regular_file
@@ -30,6 +31,10 @@ _SYNTAX_HINTS = {
 """tomllib's messages for common mistakes, and a hint for each."""
 
 
+MAX_PROBLEMS = 200
+"""Problems of a file that are shown; more are only counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """The content of a file. path: as the caller named it. lines: of every key, from 1."""
@@ -40,20 +45,27 @@ class Document:
 
     def problems(self, found: Iterable[ValueProblem]) -> tuple[Problem, ...]:
         """Return the problems with their lines, sorted. Those of the whole file come first."""
-        located = (
+        by_line = sorted(found, key=lambda one: self.lines.get(one.key_path, 0))
+        problems = [
             Problem(
                 self.path, self.lines.get(one.key_path), format_key_path(one.key_path), one.message
             )
-            for one in found
-        )
-        return tuple(sorted(located, key=lambda problem: problem.line or 0))
+            for one in by_line[:MAX_PROBLEMS]
+        ]
+        if len(by_line) > MAX_PROBLEMS:
+            more = f"{len(by_line) - MAX_PROBLEMS} more problems"
+            problems.append(Problem(self.path, None, "", more))
+        return tuple(problems)
 
 
 def parse_document(text: str, path: str) -> Document:
     """Parse the text of a file.
 
-    Raises ConfigError if it is not TOML.
+    Raises ConfigError if it is not TOML, or exceeds a limit of `toml_limits`.
     """
+    if exceeded := limit_problem(text):
+        line, message = exceeded
+        raise ConfigError([Problem(path, line, "", message)])
     try:
         return Document(path, tomllib.loads(text), line_numbers(text))
     except RecursionError:
@@ -74,7 +86,7 @@ def read_text(path: str, named_by: str) -> str:
     """
     try:
         reasons = find_strict_distrust(path)
-        text = read_regular_file(path).decode("utf-8-sig")
+        text = read_regular_file(path, SIZE_LIMIT).decode("utf-8-sig")
     except FileNotFoundError:
         problem = f"no such file; create it, or name another file with {named_by}"
     except IsADirectoryError:
