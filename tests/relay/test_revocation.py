@@ -177,7 +177,7 @@ async def test_options_that_grant_more_apply_to_the_open_connection(
         ("", "no-touch-required", True),
         ("no-touch-required", "", False),
         ("", 'permitopen="a:1"', False),
-        ('permitopen="a:1"', "", True),
+        ('permitopen="a:1"', "", False),
         ('permitopen="a:1",permitopen="b:1"', 'permitopen="b:1",permitopen="a:1"', True),
         ('permitopen="a:1"', 'permitopen="b:1"', False),
         ('permitlisten="a:1",permitlisten="b:1"', 'permitlisten="a:1"', False),

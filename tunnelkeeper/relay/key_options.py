@@ -69,8 +69,6 @@ class KeyOptions:
         return (
             self.port_forwarding
             and _includes(self.permit_open, other.permit_open)
-            # Without permitlisten=, a key gets the names of a rule only, so neither includes the other.
-            and (self.permit_listen is None) == (other.permit_listen is None)
             and _includes(self.permit_listen, other.permit_listen)
         )
 
@@ -98,8 +96,14 @@ def parse_options(text: str, zone: tzinfo | None) -> KeyOptions:
 
 
 def _includes(permits: tuple[Permit, ...] | None, others: tuple[Permit, ...] | None) -> bool:
-    """Return whether permits contain all others. None permits everything."""
-    return permits is None or (others is not None and set(others) <= set(permits))
+    """Return whether permits contain all others.
+
+    Without any, a key has the relay's defaults: those close private networks and most names, and
+    open much else. So neither includes the other.
+    """
+    if permits is None or others is None:
+        return permits is others
+    return set(others) <= set(permits)
 
 
 def _split(text: str) -> Iterator[tuple[str, str | None]]:
