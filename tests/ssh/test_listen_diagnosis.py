@@ -10,6 +10,7 @@ from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.ssh.listen_diagnosis import Answer, diagnose, forbidden
 
+RELAY = "SSH-2.0-tunnelkeeper"
 OPENSSH, DROPBEAR = "SSH-2.0-OpenSSH_9.2p1", "SSH-2.0-dropbear_2022.83"
 HOP = "me@relay:22"
 REQUESTED = TcpAddress("localhost", 2222)
@@ -128,3 +129,32 @@ def test_the_message_of_a_server_that_forbids_is_made_printable() -> None:
 
     assert failure.cause is DENIED
     assert failure.message.endswith("refused\\x1b[2J")
+
+
+# -- our relay -------------------------------------------------------------------------------------
+
+
+def test_a_refusal_of_our_relay_is_explained_as_its_own() -> None:
+    reason = "port forwarding refused: the name db is not granted to box17"
+    failure = forbidden(TcpAddress("db", 22), HOP, reason, RELAY)
+
+    assert failure.cause is DENIED
+    assert failure.message == (
+        "the relay does not allow us to listen on db:22: the name db is not granted to box17"
+    )
+    assert "relay.toml" in failure.hint
+    assert "sshd_config" not in failure.hint
+
+
+@pytest.mark.parametrize("address", [TcpAddress("box17", 22), TcpAddress("localhost", 80), PATH])
+async def test_what_our_relay_refuses_without_a_reason_is_held_by_another_client(
+    address: Address,
+) -> None:
+    server = FakeServer(RELAY, answer=Answer.NOT_LISTENING)
+    failure = await diagnose(server, address, HOP)
+
+    assert failure.cause is IN_USE
+    assert failure.message.endswith(f"listens on {address}")
+    assert "sshd_config" not in failure.hint
+    assert not server.connect_requests
+    assert not server.listen_requests

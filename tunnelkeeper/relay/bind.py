@@ -59,7 +59,7 @@ async def bind(
     except OSError as error:
         raise _refused(target, error) from error
     except ListenError as error:
-        raise ConnectError(Reason.FAILED, error.failure.message) from error
+        raise ConnectError(_reason(error.__cause__), error.failure.message) from error
 
 
 def _probe(host: str, port: int) -> int:
@@ -84,4 +84,9 @@ def _probe(host: str, port: int) -> int:
 
 def _refused(target: TcpAddress | UnixAddress, error: OSError) -> ConnectError:
     message = os_error_text(error)
-    return ConnectError(Reason.FAILED, f"cannot listen on {target}: {message}")
+    return ConnectError(_reason(error), f"cannot listen on {target}: {message}")
+
+
+def _reason(error: BaseException | None) -> Reason:
+    """Return the reason for the client: what the system forbids is not held by another client."""
+    return Reason.NOT_PERMITTED if isinstance(error, PermissionError) else Reason.FAILED

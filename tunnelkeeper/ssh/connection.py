@@ -261,7 +261,9 @@ class Connection:
             async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
                 listener = await self._request_listener(address, accept)
         except ForwardForbiddenError as error:
-            raise FailureError(forbidden(address, str(self.host), error.reason)) from error
+            version = str(self.transport.get_extra_info("server_version", ""))
+            failure = forbidden(address, str(self.host), error.reason, version)
+            raise FailureError(failure) from error
         except asyncssh.ChannelListenError as error:
             raise FailureError(await self._diagnose_refusal(address)) from error
         except (OSError, asyncssh.Error, ValueError) as error:

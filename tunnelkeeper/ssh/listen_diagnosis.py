@@ -10,7 +10,8 @@ with it, or from probes if there is no message:
   it could not bind: the port is in use, or the address (GatewayPorts clientspecified) is not the
   server's, and then port 0 is refused as well. It does not check itself whether a port below 1024
   is reserved for root (bind_permitted() in misc.c), so those ports are probed.
-- Our relay sends "port forwarding refused: " and its reason. Without it, the name is in use.
+- Our relay sends "port forwarding refused: " and its reason, also if the system refuses the port.
+  Without it, another client of the relay, or another program there, listens on the port or name.
 - Dropbear sends nothing, whether the port is in use, it runs with -k, or the key has
   no-port-forwarding. A connection to the port shows whether something listens there. Without -a it
   listens on localhost, whatever the requested address. Other servers are treated the same. If they
@@ -35,8 +36,17 @@ from tunnelkeeper.core.text import printable
 if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import UnixAddress
 
-REPORTS_FORBIDDEN = ("SSH-2.0-OpenSSH_", "SSH-2.0-tunnelkeeper")
-"""Version prefixes of servers that always send a message if they forbid a listener."""
+REPORTS_FORBIDDEN = "SSH-2.0-OpenSSH_"
+"""Version prefix of a server that always sends a message if it forbids a listener."""
+
+OUR_RELAY = "SSH-2.0-tunnelkeeper"
+"""Version prefix of our own relay, which sends its reason as well."""
+
+_REASON_PREFIX = "port forwarding refused: "
+_RELAY_HINT = (
+    "the owner of the relay decides: names, permit_listen and gateway_ports in relay.toml, "
+    "permitlisten and restrict in authorized_keys; `tunnelkeeper relay add` writes such a line"
+)
 
 PRIVILEGED_PORTS = range(1, 1024)
 """Ports that a system may reserve for root: ip(7), ip_unprivileged_port_start."""
@@ -79,8 +89,15 @@ class Server(Protocol):
         """Connect to the address from the server, and return the result."""
 
 
-def forbidden(address: Address, hop: str, message: str = "") -> Failure:
-    """Return the failure of a listener that the server forbids, with its message if any."""
+def forbidden(address: Address, hop: str, message: str = "", version: str = "") -> Failure:
+    """Return the failure of a listener that the server forbids, with its message if any.
+
+    version: the server's identification, which tells our relay from sshd.
+    """
+    if version.startswith(OUR_RELAY):
+        reason = printable(message.removeprefix(_REASON_PREFIX))
+        text = f"the relay does not allow us to listen on {address}: {reason}"
+        return Failure(Cause.FORWARD_DENIED, text, hop, _RELAY_HINT)
     detail = f": {printable(message)}" if message else ""
     hint = _FORBIDDEN_PORT_HINT if isinstance(address, TcpAddress) else _FORBIDDEN_PATH_HINT
     message = f"the server does not allow us to listen on {address}{detail}"
@@ -89,6 +106,8 @@ def forbidden(address: Address, hop: str, message: str = "") -> Failure:
 
 async def diagnose(server: Server, address: Address, hop: str) -> Failure:
     """Return why a server refused to listen without a message."""
+    if server.version.startswith(OUR_RELAY):
+        return _held_at_relay(address, hop)
     if isinstance(address, TcpAddress):
         return await _diagnose_port(server, address, hop)
     return await _diagnose_path(server, address, hop)
@@ -144,6 +163,12 @@ def _connect_address(listening: TcpAddress) -> TcpAddress:
     """Return the address at which to reach a listener."""
     host = LOOPBACK if listening.host == EVERY_INTERFACE else listening.host
     return TcpAddress(host, listening.port)
+
+
+def _held_at_relay(address: Address, hop: str) -> Failure:
+    message = f"another client of the relay, or another program there, listens on {address}"
+    hint = "a client with another key has it: `tunnelkeeper relay status` there shows which"
+    return Failure(Cause.REMOTE_PORT_BUSY, message, hop, hint)
 
 
 def _port_in_use(address: TcpAddress, hop: str) -> Failure:
