@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 
 import pytest
 
 from tunnelkeeper.core.shares import Holder
 from tunnelkeeper.net.descriptor_pool import (
+    GUARANTEED,
     DescriptorPool,
     DescriptorShare,
     Place,
@@ -74,6 +76,59 @@ def test_the_reserve_is_kept_even_between_two_counts() -> None:
 
     with pytest.raises(ShareUsedUpError, match="only the reserve"):
         process.pool.take(OTHER)
+
+
+def greedy_holders(process: FakeProcess, count: int) -> list[str]:
+    """Let holders take all that they get, one after the other; return the names of the evicted."""
+    evicted: list[str] = []
+    for number in range(count):
+        name = f"greedy {number}"
+        for place in process.take_all(Holder(name, number)):
+            process.pool.on_evict(place, partial(evicted.append, name))
+    return evicted
+
+
+def test_the_largest_holder_loses_to_one_that_has_hardly_any() -> None:
+    process = FakeProcess()
+    evicted = greedy_holders(process, 12)  # each leaves half of what it found
+    del evicted[:]
+    honest = process.take_all(KEY)
+
+    assert len(honest) == GUARANTEED
+    assert set(evicted) <= {"greedy 0", "greedy 1"}
+    assert evicted
+    assert process.count() <= 256 - 64
+
+
+def test_a_key_gets_some_although_another_one_has_used_the_share_of_their_address() -> None:
+    process = FakeProcess()
+    address = Holder("this address", "192.0.2.1")
+    evicted: list[str] = []
+    for place in process.take_all(KEY, address):
+        process.pool.on_evict(place, partial(evicted.append, "first key"))
+
+    assert len(process.take_all(OTHER, address)) == len(evicted) == GUARANTEED
+
+
+def test_no_holder_loses_to_one_that_has_enough_or_to_itself() -> None:
+    process = FakeProcess()
+    evicted = greedy_holders(process, 1)
+    process.take_all(KEY)
+    process.take_all(Holder("greedy 0", 0))
+
+    assert evicted == []
+
+
+def test_a_released_place_is_not_evicted() -> None:
+    process = FakeProcess()
+    places = process.take_all(KEY)
+    for place in places:
+        process.pool.on_evict(place, pytest.fail)
+        place.release()
+    process.opened += 175
+    process.time += 1
+
+    assert process.take_all(OTHER) == []
 
 
 def test_a_place_is_given_back_once() -> None:

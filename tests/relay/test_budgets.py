@@ -16,7 +16,7 @@ from asyncssh.constants import OPEN_RESOURCE_SHORTAGE
 from tests.relay.in_process_relay import LOOPBACK, InProcessRelay, new_key, serve_relay
 from tests.ssh.waiting import until
 from tunnelkeeper.forwarding.counted_socket import CountedSocket
-from tunnelkeeper.net.descriptor_pool import DescriptorPool
+from tunnelkeeper.net.descriptor_pool import GUARANTEED, DescriptorPool
 from tunnelkeeper.relay import open_target
 from tunnelkeeper.relay.budgets import SharedBudget, holders_of
 from tunnelkeeper.relay.permits import parse_open
@@ -120,6 +120,30 @@ async def test_listeners_and_their_visitors_count_and_are_given_back(
         await until(lambda: pool_of(relay).taken == 2)
     await relay.wait_until_no_clients()
     assert pool_of(relay).taken == 0
+
+
+async def test_the_key_with_the_most_loses_a_connection_to_one_that_has_hardly_any(
+    relay: InProcessRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = pool_of(relay)
+    keys = [new_key() for _ in range(3)]
+    for key in keys:
+        relay.authorize(key)
+    pool.count = lambda: 1000 - pool.reserve - 60 + pool.taken  # 60 are free for all
+    async with await asyncio.start_server(hold, LOOPBACK, 0) as target, AsyncExitStack() as stack:
+        port = target.sockets[0].getsockname()[1]
+        first = await stack.enter_async_context(relay.client())
+        most, _ = await open_until_refused(first, port)
+        for key in keys:
+            client = await stack.enter_async_context(relay.client(key))
+            opened, _ = await open_until_refused(client, port)
+            assert len(opened) >= GUARANTEED - 1  # the connection itself has a place, too
+        await until(lambda: any(channel.is_closing() for channel in most))
+        assert not all(channel.is_closing() for channel in most)
+    assert "has the most descriptors: it loses one to another client" in caplog.text
+    await relay.wait_until_no_clients()
+    await until(lambda: pool.taken == 0)
+    assert not pool._evictable
 
 
 async def test_channels_have_a_limit_of_their_own(relay: InProcessRelay) -> None:

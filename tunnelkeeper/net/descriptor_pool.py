@@ -20,6 +20,10 @@ from tunnelkeeper.net.fd_limits import RESERVE, lowest_free_fd, reserve_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+GUARANTEED = 8
+"""Places that a holder gets although its share is smaller: then the largest holder loses one. With
+many greedy holders that came one after the other, nothing would be left for the last one."""
+
 COUNT_INTERVAL = 1.0
 """Seconds between two counts of the open descriptors. In between, only places are counted."""
 
@@ -67,6 +71,7 @@ class DescriptorPool:
     _shares: Shares = field(default_factory=Shares)
     _others: int = 0  # open descriptors that have no place
     _counted_at: float = float("-inf")
+    _evictable: dict[Holder, dict[Place, Callable[[], None]]] = field(default_factory=dict)
 
     @property
     def reserve(self) -> int:
@@ -104,6 +109,43 @@ class DescriptorPool:
         # Descriptors that have no place may have been opened since they were counted.
         self.check_reserve(self.reserve)
 
+    def make_room(self, *holders: Holder) -> None:
+        """Let each of the holders open another descriptor, if necessary at the expense of another.
+
+        Raises ShareUsedUpError.
+        """
+        try:
+            self.check(*holders)
+        except ShareUsedUpError:
+            if not self._evict_for(holders):
+                raise
+
+    def _evict_for(self, holders: tuple[Holder, ...]) -> bool:
+        """Evict the newest place of the largest holder if the first of these has hardly any."""
+        largest = max(self._evictable, key=self.held_by, default=None)
+        if largest is None or not holders or self.held_by(holders[0]) >= GUARANTEED:
+            return False
+        if self.held_by(largest) <= 2 * GUARANTEED:
+            return False
+        place, evict = next(reversed(self._evictable[largest].items()))
+        place.release()
+        evict()
+        return True
+
+    def on_evict(self, place: Place, evict: Callable[[], None]) -> None:
+        """Let a place of its first holder be evicted until it is released.
+
+        evict: closes its descriptor.
+        """
+        self._evictable.setdefault(place.holders[0], {})[place] = evict
+        place.on_release = self._forget
+
+    def _forget(self, place: Place) -> None:
+        places = self._evictable[place.holders[0]]
+        del places[place]
+        if not places:
+            del self._evictable[place.holders[0]]
+
     def check_reserve(self, reserve: int) -> None:
         """Raise ShareUsedUpError if only this number of descriptors is left, or fewer."""
         if self.lowest_free() >= self.limit() - reserve:
@@ -115,7 +157,7 @@ class DescriptorPool:
 
         Raises ShareUsedUpError, and OSError if no descriptor can be opened at all.
         """
-        self.check(*holders)
+        self.make_room(*holders)
         return self.occupy(*holders)
 
     def occupy(self, *holders: Holder) -> Place:
@@ -126,18 +168,22 @@ class DescriptorPool:
 class Place:
     """A place in a pool; it is given back once."""
 
-    __slots__ = ("_holders", "_shares")
+    __slots__ = ("_shares", "holders", "on_release")
 
     def __init__(self, shares: Shares, holders: tuple[Holder, ...]) -> None:
+        self.holders = holders
+        self.on_release: Callable[[Place], None] | None = None
         self._shares: Shares | None = shares
-        self._holders = holders
         shares.take(holders)
 
     def release(self) -> None:
         """Give the place back; do nothing the second time."""
         shares, self._shares = self._shares, None
-        if shares is not None:
-            shares.give_back(self._holders)
+        if shares is None:
+            return
+        shares.give_back(self.holders)
+        if self.on_release is not None:
+            self.on_release(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +196,10 @@ class DescriptorShare:
     def check(self) -> None:
         """Raise ShareUsedUpError unless another descriptor may be opened."""
         self.pool.check(*self.holders)
+
+    def make_room(self) -> None:
+        """Let another descriptor be opened. Raises ShareUsedUpError."""
+        self.pool.make_room(*self.holders)
 
     def take(self) -> Place:
         """Take a place for a descriptor that is about to be opened.

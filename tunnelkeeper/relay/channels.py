@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.budget import Account
     from tunnelkeeper.forwarding.counted_socket import CountedSocket
-    from tunnelkeeper.net.descriptor_pool import DescriptorShare
+    from tunnelkeeper.net.descriptor_pool import DescriptorShare, Place
     from tunnelkeeper.relay.registry import Binding
     from tunnelkeeper.relay.transport import ServerTransport
 
@@ -127,16 +127,29 @@ class Channels:
 
     def accept(self, binding: Binding, accepted: CountedSocket) -> None:
         """Open a channel to the client for an accepted connection."""
-        accepted.occupy(self._descriptors.occupy())
+        self.occupy(accepted, self._descriptors.occupy(), binding.owner)
         if self._transport.is_closed():
             accepted.abort()
         else:
             self._transport.start_task(self._connect(binding, accepted))
 
+    def occupy(self, socket: CountedSocket, place: Place, client: object) -> None:
+        """Let a socket hold a place, which another client may get if it has hardly any."""
+
+        def evict() -> None:
+            log.warning("%s has the most descriptors: it loses one to another client", client)
+            peer = socket.peer
+            socket.abort()
+            if peer is not None:
+                peer.abort()
+
+        self._descriptors.pool.on_evict(place, evict)
+        socket.occupy(place)
+
     def check_visitor(self, binding: Binding) -> None:
         """Raise ShareUsedUpError while clients that come to a binding have to wait, as in sshd."""
         try:
-            self._descriptors.check()
+            self._descriptors.make_room()
         except ShareUsedUpError as error:
             message = f"{binding.target} of {binding.owner}: {error.strerror}"
             raise ShareUsedUpError(error.errno, message) from None

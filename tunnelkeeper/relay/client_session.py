@@ -189,7 +189,7 @@ class ClientSession:
         except BaseException:
             place.release()
             raise
-        target.occupy(place)
+        self.channels.occupy(target, place, self)
         return self.channels.to_socket(target)
 
     async def _listen_tcp(self, host: str, port: int) -> int:
