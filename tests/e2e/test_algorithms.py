@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.keys import make_key, public
 from tests.e2e.sandbox import Sandbox, socks_tunnel
+from tunnelkeeper.core.algorithms import KEY_EXCHANGES
 
 OLD_SERVERS = {
     "kex_algorithms": {"KexAlgorithms": "diffie-hellman-group1-sha1"},
@@ -109,5 +110,5 @@ def test_the_full_lists_are_in_the_json(sandbox: Sandbox) -> None:
 
     [tunnel] = json.loads(program.run("status", "--json").stdout)["tunnels"]
 
-    assert tunnel["failure"]["hint"].endswith("rsa2048-sha256")
+    assert tunnel["failure"]["hint"].endswith(KEY_EXCHANGES[-1])
     assert "curve25519-sha256" in tunnel["failure"]["hint"]

@@ -104,6 +104,7 @@ async def serve_relay(
     limits: RelayLimits | None = None,
     clock: Clock | None = None,
     hosts: Callable[[str], list[str]] = lambda _: [],
+    host_key: asyncssh.SSHKey | None = None,
     **settings: Any,
 ) -> AsyncIterator[InProcessRelay]:
     """Serve a relay on a free loopback port, without penalties: all clients share one address.
@@ -120,7 +121,7 @@ async def serve_relay(
         ),
         **settings,
     )
-    server = RelayServer(configuration, [new_key()], clock)
+    server = RelayServer(configuration, [host_key or new_key()], clock)
     server._context.host_names = HostNames(hosts)
     relay = InProcessRelay(server, configuration, authorized_keys)
     authorized_keys.write_text("")

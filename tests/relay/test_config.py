@@ -27,6 +27,7 @@ permit_listen = ["8080", "localhost:*", "box-*:22", "/run/relay/*"]
 permit_open = ["db:5432", "*:443", "[2001:db8::1]:*"]
 names = false
 strict_modes = false
+required_rsa_size = 3072
 
 [limits]
 max_startups = "5:50:20"
@@ -54,6 +55,7 @@ permit_listen = ["*:*"]
 permit_open = ["*:*"]
 names = true
 strict_modes = true
+required_rsa_size = 1024
 
 [limits]
 max_startups = "10:30:100"
@@ -119,6 +121,7 @@ def test_every_key_fills_its_field() -> None:
         ),
         names=(),
         strict_modes=False,
+        required_rsa_size=3072,
         limits=RelayLimits(
             max_startups=MaxStartups(5, 50, 20),
             login_grace=60.0,

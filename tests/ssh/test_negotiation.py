@@ -19,7 +19,10 @@ from tunnelkeeper.ssh.negotiation import (
     AlgorithmKind,
     Mismatch,
     NoCommonAlgorithmError,
+    Offer,
     find_mismatch,
+    is_wrong_guess,
+    parse_kexinit,
     process_kexinit,
 )
 
@@ -53,6 +56,12 @@ def with_list(at: int, *names: bytes, ciphers: list[bytes] = GCM) -> bytes:
     return kexinit(lists)
 
 
+def mismatch_of(payload: bytes, own: Any = OWN) -> Mismatch | None:
+    offer = parse_kexinit(payload)
+    assert offer is not None
+    return find_mismatch(own, offer)
+
+
 def text_of(mismatch: Mismatch | None) -> str:
     assert mismatch is not None
     failure = to_failure(NoCommonAlgorithmError(mismatch), "hop", "key_exchange")
@@ -61,7 +70,7 @@ def text_of(mismatch: Mismatch | None) -> str:
 
 
 def test_common_algorithms_are_no_mismatch() -> None:
-    assert find_mismatch(OWN, kexinit(COMMON)) is None
+    assert mismatch_of(kexinit(COMMON)) is None
 
 
 @pytest.mark.parametrize(
@@ -78,22 +87,22 @@ def test_common_algorithms_are_no_mismatch() -> None:
     ],
 )
 def test_the_first_list_without_a_common_algorithm_is_named(payload: bytes, kind: str) -> None:
-    mismatch = find_mismatch(OWN, payload)
+    mismatch = mismatch_of(payload)
 
     assert mismatch is not None
     assert mismatch.kind == kind
 
 
 def test_a_cipher_that_authenticates_needs_no_mac() -> None:
-    assert find_mismatch(OWN, with_list(4, b"hmac-md5")) is None
+    assert mismatch_of(with_list(4, b"hmac-md5")) is None
 
 
 def test_extensions_are_not_algorithms() -> None:
     extensions = (b"ext-info-s", b"kex-strict-s-v00@openssh.com")
-    mismatch = find_mismatch(OWN, with_list(0, b"old", *extensions))
+    mismatch = mismatch_of(with_list(0, b"old", *extensions))
 
     assert text_of(mismatch).startswith("no common key exchange algorithm; the server offers old (")
-    assert "offers none (" in text_of(find_mismatch(OWN, with_list(0, *extensions)))
+    assert "offers none (" in text_of(mismatch_of(with_list(0, *extensions)))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +126,7 @@ def test_the_hint_names_the_best_algorithm_that_both_support(
 
 @given(st.lists(st.binary(min_size=1).filter(lambda name: b"," not in name)))
 def test_any_bytes_of_the_peer_are_shown_on_one_line(names: list[bytes]) -> None:
-    text = text_of(find_mismatch(OWN, with_list(0, *names)))
+    text = text_of(mismatch_of(with_list(0, *names)))
 
     assert text.isprintable()
     assert text.endswith("this side offers curve25519-sha256)")
@@ -126,7 +135,7 @@ def test_any_bytes_of_the_peer_are_shown_on_one_line(names: list[bytes]) -> None
 def test_long_lists_fit_into_a_log_record() -> None:
     theirs = [b"\x1b%d" % number for number in range(5000)]
     own = SimpleNamespace(**{**vars(OWN), "_kex_algs": [b"name-%d" % n for n in range(5000)]})
-    text = text_of(find_mismatch(own, with_list(0, *theirs)))
+    text = text_of(mismatch_of(with_list(0, *theirs), own))
 
     assert len(text) < RECORD_LIMIT
     assert "supports none of these" in text
@@ -134,7 +143,38 @@ def test_long_lists_fit_into_a_log_record() -> None:
 
 @given(st.binary())
 def test_a_message_that_cannot_be_parsed_is_left_to_asyncssh(payload: bytes) -> None:
-    assert find_mismatch(OWN, payload) is None
+    assert parse_kexinit(payload) is None
+
+
+CURVE, ED25519 = OWN._kex_algs[0], OWN._server_host_key_algs[0]
+
+
+@pytest.mark.parametrize(
+    ("key_exchanges", "host_keys", "is_wrong"),
+    [
+        ([CURVE], [ED25519], False),
+        ([CURVE, b"other"], [ED25519, b"ssh-rsa"], False),
+        ([b"other", CURVE], [ED25519], True),
+        ([CURVE], [b"ssh-rsa", ED25519], True),
+        ([], [ED25519], True),
+    ],
+)
+def test_a_guess_is_right_if_both_sides_prefer_the_same(
+    key_exchanges: list[bytes], host_keys: list[bytes], is_wrong: bool
+) -> None:
+    lists = (key_exchanges, host_keys, *COMMON[2:])
+
+    assert is_wrong_guess(OWN, Offer(lists, has_guess=True)) == is_wrong
+    assert not is_wrong_guess(OWN, Offer(lists, has_guess=False))
+
+
+@pytest.mark.parametrize("has_guess", [False, True])
+def test_whether_a_guess_follows_is_in_the_message(has_guess: bool) -> None:
+    payload = kexinit(COMMON)
+    offer = parse_kexinit(payload[:-5] + bytes([has_guess]) + payload[-4:])
+
+    assert offer is not None
+    assert offer.has_guess == has_guess
 
 
 def test_a_mismatch_ends_the_key_exchange() -> None:

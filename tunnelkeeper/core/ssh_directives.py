@@ -143,7 +143,7 @@ DIRECTIVES = {
     "LocalForward": _harmless(_FORWARDS, UNSET),
     "LogLevel": _harmless(_OWN_LOG),
     "LogVerbose": _harmless(_OWN_LOG),
-    "MACs": _key("macs"),
+    "MACs": _key("macs", "; the default has no SHA-1"),
     "Match": _honoured(),
     "NoHostAuthenticationForLocalhost": _honoured(),
     "NumberOfPasswordPrompts": _harmless(_NO_PROMPTS),

@@ -17,7 +17,14 @@ from tunnelkeeper.relay.authorized_keys_store import UnreadableKeysError
 from tunnelkeeper.relay.bounded_login import TooMuchBeforeLoginError
 from tunnelkeeper.relay.client_session import ClientSession
 from tunnelkeeper.relay.context import RefusalKind
-from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
+from tunnelkeeper.relay.key_auth import (
+    Admitted,
+    AuthAttempts,
+    Denied,
+    authorize,
+    parse_key,
+    size_problem,
+)
 from tunnelkeeper.relay.penalties import Offence
 from tunnelkeeper.relay.revoked_keys import UnreadableForNowError
 from tunnelkeeper.ssh.errors import describe
@@ -177,6 +184,8 @@ class AuthSession:
         candidate = parse_key(key)
         if candidate is None:
             return Denied("not a public key of a supported type")
+        if reason := size_problem(candidate, self._context.configuration.required_rsa_size):
+            return Denied(reason)
         now = self._context.clock.wall()
         verdict = authorize(candidate, user, keys, self.address.host, now)
         if isinstance(verdict, Admitted):

@@ -23,7 +23,7 @@ from tunnelkeeper.config.value_parsers import (
     several,
     text,
 )
-from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.core.configuration import MINIMUM_RSA_SIZE, Keepalive
 from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import permits
@@ -82,6 +82,7 @@ class RelayConfiguration:
     path: of the file, or empty. File names are as written: relative to relay.toml, with `~`.
     revoked_keys: a list or KRL; empty: no key is revoked.
     authorized_keys: with the tokens %u (user) and %% (percent sign) of sshd_config(5).
+    required_rsa_size: bits of an RSA key that logs in, at least, as RequiredRSASize.
     unix_socket_dir: an absolute path without a trailing slash; empty: no Unix sockets.
     names: patterns of the names that clients may listen on, see `name_rules`; empty: none.
     """
@@ -97,6 +98,7 @@ class RelayConfiguration:
     permit_open: tuple[Permit, ...] = (ANYTHING,)
     names: tuple[str, ...] = OWN_USER
     strict_modes: bool = True
+    required_rsa_size: int = MINIMUM_RSA_SIZE
     limits: RelayLimits = field(default_factory=RelayLimits)
 
 
@@ -305,6 +307,7 @@ _KEYS: Keys = {
     "permit_open": _permits(_parse_open),
     "names": _names,
     "strict_modes": flag,
+    "required_rsa_size": at_least(MINIMUM_RSA_SIZE, "the limit can only be raised"),
     "limits": table_of(_LIMIT_KEYS),
 }
 

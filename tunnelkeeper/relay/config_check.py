@@ -32,7 +32,7 @@ def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
             problems += strict_modes.find_problems(checked)
     for path in configuration.host_keys:
         try:
-            host_key.read(Path(path))
+            host_key.read(Path(path), configuration.required_rsa_size)
         except FileNotFoundError:
             message = "no host key yet; the first start generates one"
             warnings.append(Problem(path, None, "", message))

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import asyncssh
 
+from tunnelkeeper.core.algorithms import SIGNATURES
+from tunnelkeeper.core.configuration import MINIMUM_RSA_SIZE
 from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
 from tunnelkeeper.relay.strict_modes import UntrustedFileError, ensure_trusted, private_key_problem
+from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
 
 NEW_KEY = "ssh-ed25519"
 
@@ -19,7 +22,9 @@ class HostKeyError(Exception):
     """Raised for an unusable host key; the text names the file and what to do."""
 
 
-def load(path: Path, *, strict_modes: bool = True) -> asyncssh.SSHKey:
+def load(
+    path: Path, *, strict_modes: bool = True, required_rsa_size: int = MINIMUM_RSA_SIZE
+) -> asyncssh.SSHKey:
     """Read a host key; generate it with mode 0600 if the file does not exist.
 
     strict_modes: whether to refuse one that other users could replace. Raises HostKeyError.
@@ -31,7 +36,7 @@ def load(path: Path, *, strict_modes: bool = True) -> asyncssh.SSHKey:
             ensure_trusted(path)
         if not path.exists():
             _generate(path)
-        return read(path)
+        return read(path, required_rsa_size)
     except OSError as error:
         raise HostKeyError(f"{path}: {error.strerror or error}") from error
     except UntrustedFileError as error:
@@ -49,7 +54,7 @@ def _generate(path: Path) -> None:
         ) from error
 
 
-def read(path: Path) -> asyncssh.SSHKey:
+def read(path: Path, required_rsa_size: int = MINIMUM_RSA_SIZE) -> asyncssh.SSHKey:
     """Read an existing host key.
 
     Raises HostKeyError, OSError.
@@ -57,11 +62,20 @@ def read(path: Path) -> asyncssh.SSHKey:
     if problem := private_key_problem(path.stat()):
         raise HostKeyError(f"{path}: {problem}; run `chmod 600 {path}`")
     try:
-        return asyncssh.import_private_key(read_regular_file(path, KEY_SIZE_LIMIT))
+        key = asyncssh.import_private_key(read_regular_file(path, KEY_SIZE_LIMIT))
     except asyncssh.KeyEncryptionError as error:
         raise HostKeyError(f"{path}: has a passphrase; a host key must have none") from error
     except (asyncssh.KeyImportError, UnicodeError) as error:
         raise HostKeyError(f"{path}: not a private key: {error}") from error
+    algorithm, bits = key.algorithm.decode("ascii"), rsa_bits(key.public_data)
+    if bits is None and algorithm not in SIGNATURES:
+        raise HostKeyError(f"{path}: {algorithm} is not supported as a host key; use {NEW_KEY}")
+    if bits is not None and bits < required_rsa_size:
+        raise HostKeyError(
+            f"{path}: an RSA key of {bits} bits, and required_rsa_size asks for "
+            f"{required_rsa_size}; use {NEW_KEY}"
+        )
+    return key
 
 
 def make_key(path: Path) -> str:

@@ -19,9 +19,15 @@ from asyncssh.public_key import (
     decode_ssh_public_key,
 )
 
+from tunnelkeeper.core.algorithms import SIGNATURES
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import addresses, from_patterns
-from tunnelkeeper.ssh.auth.openssh_certificate import PresentedKey
+from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
+from tunnelkeeper.ssh.auth.openssh_certificate import (
+    CertificateError,
+    PresentedKey,
+    parse_certificate,
+)
 
 if TYPE_CHECKING:
     from tunnelkeeper.relay.authorized_keys import AuthorizedKey
@@ -162,6 +168,14 @@ def parse_key(data: bytes) -> Candidate | None:
     return Candidate(key, data)
 
 
+def size_problem(candidate: Candidate, required: int) -> str | None:
+    """Return why an RSA key is too small, by RequiredRSASize of sshd_config(5), or None."""
+    bits = rsa_bits(candidate.blob)
+    if bits is None or bits >= required:
+        return None
+    return f"an RSA key of {bits} bits, and required_rsa_size asks for {required}"
+
+
 def authorize(
     candidate: Candidate, user: str, keys: KeyFile, source: str, now: datetime
 ) -> Admitted | Denied:
@@ -214,6 +228,12 @@ def _certificate_problem(
         certificate.validate(CERT_TYPE_USER, user if principals is None else None)
     except ValueError as error:
         return printable(str(error))
+    try:
+        algorithm = parse_certificate(certificate.public_data).ca_algorithm
+    except CertificateError as error:
+        return printable(str(error))
+    if algorithm not in SIGNATURES:
+        return f"its authority signed it with {printable(algorithm, 60)}, which is not accepted"
     networks = certificate.options.get("source-address")
     if networks and not any(addresses.parse(source) in network for network in networks):  # type: ignore[attr-defined]
         return f"it may not be used from {source}"

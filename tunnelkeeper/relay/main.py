@@ -81,7 +81,11 @@ def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
     try:
         configuration = source.read()
         host_keys = [
-            host_key.load(Path(path), strict_modes=configuration.strict_modes)
+            host_key.load(
+                Path(path),
+                strict_modes=configuration.strict_modes,
+                required_rsa_size=configuration.required_rsa_size,
+            )
             for path in configuration.host_keys
         ]
         bans = BanList(ban_file.load(ban_path))

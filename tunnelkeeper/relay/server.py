@@ -14,10 +14,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-import asyncssh
 from asyncssh.constants import DISC_BY_APPLICATION
-from asyncssh.kex import get_default_kex_algs
-from asyncssh.public_key import get_default_public_key_algs
 
 from tunnelkeeper import __version__
 from tunnelkeeper.clock import SystemClock, iso, iso_now
@@ -41,11 +38,14 @@ from tunnelkeeper.relay.context import RelayContext
 from tunnelkeeper.relay.live_access import LiveAccess
 from tunnelkeeper.relay.penalties import source_of
 from tunnelkeeper.relay.registry import kind_of
+from tunnelkeeper.relay.server_options import server_options
 from tunnelkeeper.relay.transport import ServerTransport
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+
+    import asyncssh
 
     from tunnelkeeper.clock import Clock
     from tunnelkeeper.relay.bans import Ban
@@ -55,16 +55,7 @@ if TYPE_CHECKING:
 
     Part = TypeVar("Part", RelayLimits, RelayConfiguration)
 
-SOFTWARE = "tunnelkeeper"
-
 RESTART_KEYS = frozenset({"listen", "host_keys"})
-
-# Dropbear's client sends a guessed key exchange packet (RFC 4253 section 7). asyncssh does not
-# detect a wrong guess, so the first algorithm here must be Dropbear's first choice.
-_FIRST = ["curve25519-sha256", "curve25519-sha256@libssh.org"]
-
-_WEAK = frozenset({"diffie-hellman-group14-sha1", "rsa2048-sha256"})
-_SHA1_SIGNATURE = "ssh-rsa"
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +79,7 @@ class RelayServer:
         )
         self._context.budget.set_limits(configuration.limits.budget_limits())
         self._admission = AdmissionControl(self._context)
-        self._options = _options(configuration, host_keys)
+        self._options = server_options(configuration, host_keys)
         self._listeners: list[Listener] = []
         self._clients: list[ClientSession] = []  # oldest first
         self._live_access = LiveAccess(self._context, self._clients)
@@ -168,7 +159,7 @@ class RelayServer:
         self._context.configuration = replace(new, listen=old.listen, host_keys=old.host_keys)
         self._context.authorized_keys = _authorized_keys(new)
         self._context.budget.set_limits(new.limits.budget_limits())
-        self._options = _options(new, self._host_keys)
+        self._options = server_options(new, self._host_keys)
         log.info("reloaded: %s", "; ".join(changes))
         return changes
 
@@ -231,43 +222,6 @@ def describe_changes(old: RelayConfiguration, new: RelayConfiguration) -> list[s
 def _changed_fields(old: Part, new: Part) -> list[str]:
     names = [field.name for field in fields(old)]
     return [name for name in names if getattr(old, name) != getattr(new, name)]
-
-
-def _options(
-    configuration: RelayConfiguration, host_keys: Sequence[asyncssh.SSHKey]
-) -> asyncssh.SSHServerConnectionOptions:
-    return asyncssh.SSHServerConnectionOptions(
-        config=None,
-        server_version=SOFTWARE,
-        server_host_keys=list(host_keys),
-        kex_algs=_key_exchanges(),
-        signature_algs=_signatures(),
-        compression_algs=None,  # asyncssh does not limit the size of a decompressed packet
-        gss_host=None,  # the default resolves this machine's name at every login
-        public_key_auth=True,
-        password_auth=False,
-        kbdint_auth=False,
-        host_based_auth=False,
-        agent_forwarding=False,
-        login_timeout=configuration.limits.login_grace,
-    )
-
-
-def _key_exchanges() -> list[str]:
-    """Return the key exchange algorithms, in the order that Dropbear needs.
-
-    They are asyncssh's, without those that OpenSSH's server does not offer. The client's order
-    decides in a key exchange, so this order is no preference.
-    """
-    names = [name.decode("ascii") for name in get_default_kex_algs()]
-    known = [name for name in names if not name.startswith("gss-") and name not in _WEAK]
-    return [*_FIRST, *(name for name in known if name not in _FIRST)]
-
-
-def _signatures() -> list[str]:
-    """Return the signature algorithms for logins: no SHA-1, as in OpenSSH 8.8."""
-    names = [name.decode("ascii") for name in get_default_public_key_algs()]
-    return [name for name in names if name != _SHA1_SIGNATURE and "@ssh.com" not in name]
 
 
 def _client_snapshot(client: ClientSession) -> ClientSnapshot:

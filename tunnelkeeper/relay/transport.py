@@ -8,6 +8,8 @@ asyncssh would close the connection. It overrides private methods of asyncssh 2.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -104,6 +106,10 @@ class ServerTransport(BoundedLoginTransport, SSHServerConnection):
         auth_handler: AuthHandler,
     ) -> None:
         super().__init__(loop, options)
+        # The chosen algorithm is set in the pair, which the options share among all connections.
+        self._server_host_keys = OrderedDict(
+            (name, copy(pair)) for name, pair in options.server_host_keys.items()
+        )
         self.handler: RequestHandler | None = None
         self._auth_handler = auth_handler
         self._protocol_factory = lambda: _ServerCallbacks(self, auth_handler)

@@ -1,7 +1,8 @@
 """The negotiation of algorithms (RFC 4253 section 7.1): what the peer offers if nothing matches.
 
 asyncssh 2.24.1 reports a mismatch of most lists as one long text, with our own list first. It does
-not compare the host key algorithms, and the server then closes the connection without a reason.
+not compare the host key algorithms, and the server then closes the connection without a reason. It
+also takes a wrongly guessed packet of a key exchange for a right one.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ _CONFIG_KEYS = {
 """The key of the config file, the keyword of ssh_config, and what asyncssh supports."""
 
 _COOKIE_SIZE = 16
-_LIST_COUNT = 8  # without the two lists of languages, which nothing uses
+_LIST_COUNT = 8
+_LANGUAGE_COUNT = 2  # lists of languages, which nothing uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,40 +101,80 @@ class NoCommonAlgorithmError(asyncssh.KeyExchangeFailed):
 def process_kexinit(transport: Any, pkttype: int, pktid: int, packet: SSHPacket) -> Any:
     """Handle a KEXINIT as asyncssh does, but report a list without a common algorithm first.
 
-    Raises NoCommonAlgorithmError.
+    A guessed packet that follows is ignored if the guess is wrong. Raises NoCommonAlgorithmError.
     """
-    mismatch = find_mismatch(transport, packet.get_remaining_payload())
+    offer = parse_kexinit(packet.get_remaining_payload())
+    mismatch = None if offer is None else find_mismatch(transport, offer)
     if mismatch is not None:
         raise NoCommonAlgorithmError(mismatch)
+    return _process_kexinit(transport, pkttype, pktid, packet, offer)
+
+
+async def _process_kexinit(
+    transport: Any, pkttype: int, pktid: int, packet: SSHPacket, offer: Offer | None
+) -> None:
     handle: Any = SSHConnection._packet_handlers[MSG_KEXINIT]  # noqa: SLF001
-    return handle(transport, pkttype, pktid, packet)
+    await handle(transport, pkttype, pktid, packet)
+    # asyncssh processes no other packet meanwhile.
+    transport._ignore_first_kex = offer is not None and is_wrong_guess(transport, offer)  # noqa: SLF001
 
 
-def find_mismatch(transport: Any, payload: bytes) -> Mismatch | None:
-    """Return the first list of a KEXINIT without a common algorithm.
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A KEXINIT of the peer.
 
-    None also for a message that cannot be parsed. asyncssh's handler reports it.
+    lists: key exchanges, host keys, and ciphers, MACs and compressions for each direction.
+    has_guess: whether a packet of the first key exchange in the list follows.
     """
+
+    lists: tuple[Sequence[bytes], ...]
+    has_guess: bool = False
+
+
+def parse_kexinit(payload: bytes) -> Offer | None:
+    """Parse a KEXINIT; None for one that cannot be parsed, which asyncssh's handler reports."""
     packet = SSHPacket(payload)
     try:
         packet.get_bytes(_COOKIE_SIZE)
-        theirs = [packet.get_namelist() for _ in range(_LIST_COUNT)]
+        lists = tuple(packet.get_namelist() for _ in range(_LIST_COUNT))
+        for _ in range(_LANGUAGE_COUNT):
+            packet.get_namelist()
+        return Offer(lists, packet.get_boolean())
     except PacketDecodeError:
         return None
-    for kind, own, offered in _pairs(transport, theirs):
+
+
+def is_wrong_guess(transport: Any, offer: Offer) -> bool:
+    """Return whether a guessed packet follows that must be ignored (RFC 4253 section 7).
+
+    A guess is right if both sides prefer the same key exchange and the same host key algorithm.
+    """
+    own = _own_key_exchanges(transport), transport._server_host_key_algs or ()  # noqa: SLF001
+    preferred = [names[0] if names else b"" for names in own]
+    theirs = [names[0] if names else b"" for names in offer.lists[:2]]
+    return offer.has_guess and preferred != theirs
+
+
+def find_mismatch(transport: Any, offer: Offer) -> Mismatch | None:
+    """Return the first list of a KEXINIT without a common algorithm."""
+    for kind, own, offered in _pairs(transport, offer.lists):
         if not set(own) & set(offered):
             return Mismatch(kind, _names(offered), _names(own))
     return None
 
 
+def _own_key_exchanges(transport: Any) -> Sequence[bytes]:
+    has_host_keys = bool(transport._server_host_key_algs)  # noqa: SLF001
+    return expand_kex_algs(transport._kex_algs, (), has_host_keys)  # noqa: SLF001
+
+
 def _pairs(
-    transport: Any, theirs: list[Sequence[bytes]]
+    transport: Any, theirs: tuple[Sequence[bytes], ...]
 ) -> Iterator[tuple[AlgorithmKind, Sequence[bytes], Sequence[bytes]]]:
     """Yield each kind with our list and the peer's, once for each direction of the data."""
     kex, host_keys, *by_direction = theirs
     own_host_keys = transport._server_host_key_algs or ()  # noqa: SLF001
-    own_kex = expand_kex_algs(transport._kex_algs, (), bool(own_host_keys))  # noqa: SLF001
-    yield AlgorithmKind.KEX, own_kex, kex
+    yield AlgorithmKind.KEX, _own_key_exchanges(transport), kex
     yield AlgorithmKind.HOST_KEY, own_host_keys, host_keys
     for ciphers, macs, compressions in (by_direction[0::2], by_direction[1::2]):
         yield AlgorithmKind.CIPHER, transport._enc_algs, ciphers  # noqa: SLF001

@@ -32,6 +32,7 @@ from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
 from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
 from tunnelkeeper.ssh.forwarded_channels import ForwardedChannelsMixin
 from tunnelkeeper.ssh.greeting import GreetingMixin
+from tunnelkeeper.ssh.group_exchange import limited
 from tunnelkeeper.ssh.liveness import REPLY_HANDLERS, ProbeChannel
 from tunnelkeeper.ssh.negotiation import process_kexinit
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS, with_ascii_name
@@ -259,7 +260,7 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
 
     @_kex.setter
     def _kex(self, kex: Any) -> None:
-        self._running_kex = kex
+        self._running_kex = kex = limited(kex)
         if kex is not None and self.prepare_for_key is not None and not self.has_exchanged_keys:
             kex.process_packet = partial(self._process_kex_packet, kex.process_packet)
 

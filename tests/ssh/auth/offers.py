@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from tests.ssh.server import new_key, write_key
+from tunnelkeeper.core.algorithms import SIGNATURES
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.ssh.auth import public_keys
+from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
 from tunnelkeeper.ssh.auth.identities import Identities
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 
@@ -67,10 +69,10 @@ def blob(path: str) -> bytes:
 
 
 async def offered_keys(keys: Identities, *, accepted: bool = False) -> list[bytes]:
-    """Return the keys that are offered. accepted: the server asks each to sign."""
-    offers = []
+    """Return the keys that are offered to a server of today. accepted: it asks each to sign."""
+    offers, server = [], ServerSignatures(frozenset(SIGNATURES))
     try:
-        while (offer := await keys.next_key()) is not None:
+        while (offer := await keys.next_key(server)) is not None:
             offers.append(identify(offer))
             if accepted:
                 with suppress(ValueError):

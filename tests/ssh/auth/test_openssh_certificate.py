@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.e2e.keys import make_key
 from tests.requirements import require
 from tests.ssh.server import new_key
-from tunnelkeeper.ssh.auth.algorithms import CA_SIGNATURE_ALGORITHMS
+from tunnelkeeper.core.algorithms import SIGNATURES
 from tunnelkeeper.ssh.auth.openssh_certificate import (
     HOST_CERTIFICATE,
     USER_CERTIFICATE,
@@ -80,7 +80,7 @@ def test_certificates_of_every_key_type_are_parsed(tmp_path: Path, kind: str, ca
     assert format_time(certificate.valid_after) == "2000-01-01 00:00:00 UTC"
     assert format_time(certificate.valid_before) == "2001-01-01 00:00:00 UTC"
     assert certificate.is_verified
-    assert certificate.ca_algorithm in CA_SIGNATURE_ALGORITHMS
+    assert certificate.ca_algorithm in SIGNATURES
 
 
 def test_text_in_another_encoding_and_critical_options_are_parsed(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_plain_key_is_no_certificate() -> None:
     ],
 )
 def test_a_certificate_has_a_problem_or_none(certificate: Certificate, problem: str) -> None:
-    found = host_certificate_problem(certificate, "relay", NOW, CA_SIGNATURE_ALGORITHMS)
+    found = host_certificate_problem(certificate, "relay", NOW, SIGNATURES)
 
     assert problem in found
     assert bool(found) == bool(problem)

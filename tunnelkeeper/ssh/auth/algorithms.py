@@ -1,4 +1,4 @@
-"""Algorithm lists for asyncssh, from OpenSSH's syntax or in a default order."""
+"""Algorithm lists for asyncssh: the defaults of core.algorithms, or from OpenSSH's syntax."""
 
 from __future__ import annotations
 
@@ -8,46 +8,29 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asyncssh.encryption import get_default_encryption_algs, get_encryption_algs
-from asyncssh.kex import get_default_kex_algs, get_kex_algs
-from asyncssh.mac import get_default_mac_algs, get_mac_algs
-from asyncssh.public_key import (
-    get_certificate_algs,
-    get_default_certificate_algs,
-    get_default_public_key_algs,
-    get_public_key_algs,
-)
+from asyncssh.encryption import get_encryption_algs
+from asyncssh.kex import get_kex_algs
+from asyncssh.mac import get_mac_algs
+from asyncssh.public_key import get_certificate_algs, get_public_key_algs
 
+from tunnelkeeper.core.algorithms import (
+    AES_GCM,
+    CERTIFICATE_SUFFIX,
+    CERTIFICATES,
+    CIPHERS,
+    KEY_EXCHANGES,
+    MACS,
+    RELAY_KEY_EXCHANGES,
+    SIGNATURES,
+)
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.wildcards import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tunnelkeeper.core.configuration import Host, HostOptions
-
-AES_GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-"""First if the processor has AES instructions: then twice as fast as chacha20-poly1305."""
-
-CA_SIGNATURE_ALGORITHMS = (
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-)
-"""OpenSSH's default: no SHA-1 (SSH_ALLOWED_CA_SIGALGS of myproposal.h)."""
-
-HOST_KEY_PREFERENCE = [name.removesuffix("@openssh.com") for name in CA_SIGNATURE_ALGORITHMS]
-"""The order of HostKeyAlgorithms in ssh_config(5), so that a server with several keys shows the one
-that it shows to ssh. CASignatureAlgorithms has the same order."""
-
-CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
-"""Suffix of certificate type names (PROTOCOL.certkeys of OpenSSH)."""
 
 RSA_SHA2 = ("rsa-sha2-512", "rsa-sha2-256")
 """The signature algorithms of RSA keys (RFC 8332), in OpenSSH's order."""
@@ -77,12 +60,12 @@ NOTHING_KNOWN = ServerSignatures()
 def ciphers(host: Host) -> list[str]:
     """Return the ciphers to offer, in order of preference.
 
-    Raises FailureError if none is supported.
+    AES-GCM is first if the processor has AES instructions: it is then twice as fast as
+    chacha20-poly1305. Raises FailureError if none is supported.
     """
-    default = _decode_names(get_default_encryption_algs())
-    if has_aes_instructions():
-        default = [*AES_GCM, *(name for name in default if name not in AES_GCM)]
-    return _apply_spec("ciphers", host.ciphers, default, _decode_names(get_encryption_algs()), host)
+    first = AES_GCM if has_aes_instructions() else ()
+    default = dict.fromkeys([*first, *CIPHERS])
+    return _apply_spec("ciphers", host.ciphers, default, get_encryption_algs(), host)
 
 
 def macs(host: Host) -> list[str]:
@@ -90,8 +73,7 @@ def macs(host: Host) -> list[str]:
 
     Raises FailureError if none is supported.
     """
-    known = _decode_names(get_mac_algs())
-    return _apply_spec("macs", host.macs, _decode_names(get_default_mac_algs()), known, host)
+    return _apply_spec("macs", host.macs, MACS, get_mac_algs(), host)
 
 
 def key_exchanges(host: Host) -> list[str]:
@@ -99,9 +81,8 @@ def key_exchanges(host: Host) -> list[str]:
 
     Raises FailureError if none is supported.
     """
-    known = _decode_names(get_kex_algs())
-    default = _decode_names(get_default_kex_algs())
-    return _apply_spec("kex_algorithms", host.kex_algorithms, default, known, host)
+    spec = host.kex_algorithms
+    return _apply_spec("kex_algorithms", spec, KEY_EXCHANGES, get_kex_algs(), host)
 
 
 def host_key_algorithms(
@@ -112,17 +93,12 @@ def host_key_algorithms(
     prefer_certificates: a CA key is known. Otherwise certificates come last, for a server that has
     nothing else; the plain key in one may be known. Raises FailureError if none is supported.
     """
-    certificates = _by_preference(get_default_certificate_algs())
-    plain = _by_preference(get_default_public_key_algs())
-    if host.host_key_algorithms is not None:
-        known = _decode_names(get_public_key_algs()) + _decode_names(get_certificate_algs())
-        default = [*certificates, *plain] if prefer_certificates else [*plain, *certificates]
-        return _apply_spec("host_key_algorithms", host.host_key_algorithms, default, known, host)
-    known_names = {name for key_type in known_types for name in _signature_names(key_type)}
-    first = [name for name in _by_preference(get_public_key_algs()) if name in known_names]
-    if prefer_certificates:
-        return list(dict.fromkeys([*certificates, *first, *plain]))
-    return list(dict.fromkeys([*first, *plain, *certificates]))
+    spec, plain = host.host_key_algorithms, list(SIGNATURES)
+    if spec is None:
+        known = {name for key_type in known_types for name in _signature_names(key_type)}
+        plain.sort(key=lambda name: name not in known)
+    default = [*CERTIFICATES, *plain] if prefer_certificates else [*plain, *CERTIFICATES]
+    return _apply_spec("host_key_algorithms", spec, default, _key_algorithms(), host)
 
 
 def pubkey_accepted_algorithms(host: Host) -> list[str]:
@@ -130,12 +106,8 @@ def pubkey_accepted_algorithms(host: Host) -> list[str]:
 
     Raises FailureError if none is supported.
     """
-    # The default excludes nothing, so a server older than rsa-sha2 can still choose ssh-rsa.
-    rsa_first = [*(name + CERTIFICATE_SUFFIX for name in RSA_SHA2), *RSA_SHA2]
-    known = _decode_names(get_certificate_algs()) + _decode_names(get_public_key_algs())
-    known = list(dict.fromkeys([*rsa_first, *known]))
-    spec = host.pubkey_accepted_algorithms
-    return _apply_spec("PubkeyAcceptedAlgorithms", spec, known, known, host)
+    spec, default = host.pubkey_accepted_algorithms, [*CERTIFICATES, *SIGNATURES]
+    return _apply_spec("PubkeyAcceptedAlgorithms", spec, default, _key_algorithms(), host)
 
 
 def ca_signature_algorithms(host: Host) -> list[str]:
@@ -143,10 +115,28 @@ def ca_signature_algorithms(host: Host) -> list[str]:
 
     Raises FailureError if none is supported.
     """
-    known = _decode_names(get_public_key_algs())
     spec = host.ca_signature_algorithms
-    default = [name for name in CA_SIGNATURE_ALGORITHMS if name in known]
-    return _apply_spec("ca_signature_algorithms", spec, default, known, host)
+    return _apply_spec("ca_signature_algorithms", spec, SIGNATURES, get_public_key_algs(), host)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayAlgorithms:
+    """The algorithms that the relay offers: what asyncssh supports of the defaults."""
+
+    key_exchanges: list[str]
+    ciphers: list[str]
+    macs: list[str]
+    signatures: list[str]
+
+
+def relay_algorithms() -> RelayAlgorithms:
+    """Return the relay's algorithms. It has no settings for them."""
+    return RelayAlgorithms(
+        _supported(RELAY_KEY_EXCHANGES, get_kex_algs()),
+        _supported(CIPHERS, get_encryption_algs()),
+        _supported(MACS, get_mac_algs()),
+        _supported(SIGNATURES, get_public_key_algs()),
+    )
 
 
 def unsupported_names(options: HostOptions) -> Iterator[tuple[str, str]]:
@@ -225,12 +215,18 @@ def has_aes_instructions() -> bool:
 
 
 def _apply_spec(
-    list_name: str, spec: str | None, default: list[str], supported: list[str], host: Host
+    list_name: str,
+    spec: str | None,
+    default: Iterable[str],
+    supported_names: Sequence[bytes],
+    host: Host,
 ) -> list[str]:
     """Apply ssh_config's `+`, `-` and `^` to the default list and drop what asyncssh lacks.
 
     As in kex_assemble_names() of OpenSSH, each name is a pattern.
     """
+    supported = _decode_names(supported_names)
+    default = _supported(default, supported_names)
     if spec is None:
         return default
     names = [name for pattern in _split(spec) for name in supported if matches(name, pattern)]
@@ -243,7 +239,7 @@ def _apply_spec(
             wanted = [name for name in default if name not in names]
         case _:
             wanted = names
-    usable = list(dict.fromkeys(name for name in wanted if name in supported))
+    usable = list(dict.fromkeys(wanted))
     if not usable:
         raise FailureError(
             Failure(
@@ -256,6 +252,10 @@ def _apply_spec(
     return usable
 
 
+def _supported(names: Iterable[str], supported: Sequence[bytes]) -> list[str]:
+    return [name for name in names if name.encode("ascii") in supported]
+
+
 def _split(spec: str) -> list[str]:
     return [name.strip() for name in spec.lstrip("+-^").split(",") if name.strip()]
 
@@ -265,14 +265,8 @@ def _signature_names(key_type: str) -> tuple[str, ...]:
     return RSA_SHA2 if key_type == "ssh-rsa" else (key_type,)
 
 
-def _by_preference(algorithms: Sequence[bytes]) -> list[str]:
-    """Return the names in the order of HOST_KEY_PREFERENCE, and then the other ones."""
-
-    def rank(name: str) -> int:
-        bare = name.removesuffix(CERTIFICATE_SUFFIX).removesuffix("@openssh.com")
-        return HOST_KEY_PREFERENCE.index(bare) if bare in HOST_KEY_PREFERENCE else 99
-
-    return sorted(_decode_names(algorithms), key=rank)
+def _key_algorithms() -> list[bytes]:
+    return get_certificate_algs() + get_public_key_algs()
 
 
 def _decode_names(algorithms: Sequence[bytes]) -> list[str]:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, assert_never
 import asyncssh
 from asyncssh.public_key import decode_ssh_public_key
 
+from tunnelkeeper.core.algorithms import SIGNATURES
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.wildcards import ascii_lower
-from tunnelkeeper.ssh.auth.algorithms import CA_SIGNATURE_ALGORITHMS, ca_signature_algorithms
+from tunnelkeeper.ssh.auth.algorithms import ca_signature_algorithms
 from tunnelkeeper.ssh.auth.host_key_policy import raise_unread_files, unread_files_failure
 from tunnelkeeper.ssh.auth.known_hosts import (
     Changed,
@@ -78,7 +79,7 @@ class HostKeyVerifier:
     order_keys: KnownKeys = field(default_factory=KnownKeys)
     is_overtaken: bool = False
     certificate_problem: str = ""
-    ca_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS
+    ca_algorithms: Sequence[str] = SIGNATURES
     wall_time: Callable[[], float] = time.time
     debug: Callable[[str], None] = lambda _: None
 

@@ -269,6 +269,8 @@ class Identities:
             return algorithm
         elif algorithms.is_key_type_accepted(self.host, public.key_type):
             message = f"the server supports no accepted signature algorithm of {public.key_type}"
+            if bits is not None:
+                message += '; the old SHA-1 needs pubkey_accepted_algorithms = "+ssh-rsa"'
         else:
             message = f"{public.key_type} is not in PubkeyAcceptedAlgorithms"
         name = "agent" if identity.in_agent else identity.name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from asyncssh.public_key import get_certificate_algs, get_public_key_algs
 
-from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
+from tunnelkeeper.core.algorithms import CERTIFICATE_SUFFIX
 
 RSA_TYPES = frozenset({b"ssh-rsa", b"rsa-sha2-256", b"rsa-sha2-512"})
 

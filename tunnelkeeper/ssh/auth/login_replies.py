@@ -13,7 +13,8 @@ from asyncssh.connection import SSHClientConnection
 from asyncssh.constants import MSG_USERAUTH_FAILURE
 from asyncssh.packet import SSHPacket, String
 
-from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX, RSA_SHA2
+from tunnelkeeper.core.algorithms import CERTIFICATE_SUFFIX
+from tunnelkeeper.ssh.auth.algorithms import RSA_SHA2
 
 if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.login_failure import ServerReplies

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import asyncssh
 from asyncssh.public_key import decode_ssh_public_key
 
+from tunnelkeeper.core.algorithms import CERTIFICATE_SUFFIX
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
 from tunnelkeeper.ssh.auth.key_blobs import FIELD_COUNTS, WireError, WireReader, plain_type
 
 if TYPE_CHECKING:

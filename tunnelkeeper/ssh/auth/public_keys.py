@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import asyncssh
 from asyncssh.packet import String
 
+from tunnelkeeper.core.algorithms import CERTIFICATE_SUFFIX
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
-from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
 from tunnelkeeper.ssh.auth.key_blobs import FIELD_COUNTS, WireError, WireReader, plain_type
 from tunnelkeeper.ssh.auth.openssh_certificate import USER_CERTIFICATE
 
