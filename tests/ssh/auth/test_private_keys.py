@@ -12,6 +12,7 @@ from tests.fake_clock import until
 from tests.ssh.server import new_key, write_key
 from tunnelkeeper.net import thread_executor
 from tunnelkeeper.net.regular_file import read_regular_file
+from tunnelkeeper.ssh.auth import file_cache
 from tunnelkeeper.ssh.auth.private_keys import (
     KeyProblem,
     PrivateKeys,
@@ -59,7 +60,8 @@ def test_a_pem_key_is_read(path: Path, format_: str) -> None:
     assert key_of(PrivateKeys(), path).public_data == key.public_data
 
 
-def test_an_unchanged_key_file_is_read_once(path: Path) -> None:
+def test_an_unchanged_key_file_is_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_cache, "TIMESTAMP_STEP_NS", 0)  # the file is new
     write_key(path, new_key())
     keys = PrivateKeys()
 
