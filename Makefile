@@ -9,7 +9,7 @@ PYTEST ?= $(BIN)/pytest
 # The tests wait for servers and clocks more than they compute.
 WORKERS ?= 4
 
-.PHONY: help setup demo bench bench-quick screenshots soak bench-recovery test test-random check style types format units clean
+.PHONY: help setup demo bench bench-quick screenshots soak fuzz bench-recovery test test-random check style types format units clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -34,6 +34,9 @@ bench-quick: $(READY) ## the same in about two minutes
 
 screenshots: $(READY) ## the dashboard's picture of README, from a real run (needs tmux)
 	$(BIN)/python docs/screenshots.py
+
+fuzz: $(READY)   ## every parser with random inputs, for MINUTES=30; ONLY= names a parser, SEED= repeats a run
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(ONLY),--only "$(ONLY)") $(if $(SEED),--seed $(SEED))
 
 bench-recovery: $(READY) ## how soon data flows again after outages, beside autossh (ten minutes)
 	$(BIN)/python -m benchmarks.recovery --json build/recovery.json

@@ -170,9 +170,12 @@ class FallbackQuery:
             )
             return cast("SshConfigReader", loaded)
 
-        config = load(None, final=False)
-        if config.has_match_final():
-            config = load(config, final=True)
+        try:
+            config = load(None, final=False)
+            if config.has_match_final():
+                config = load(config, final=True)
+        except IndexError:  # asyncssh's parser, at a line such as `=` or `Port`
+            raise ValueError("a line has no keyword or no value") from None
         return config.get_options(False)
 
     def _answer(self, request: Request, options: dict[str, object]) -> Answer:
