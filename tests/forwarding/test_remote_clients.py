@@ -12,7 +12,9 @@ from tests.ssh.links import closed_port
 from tests.ssh.waiting import until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import RemoteForward, RemoteSocksForward, TcpAddress
+from tunnelkeeper.core.shares import Holder
 from tunnelkeeper.forwarding.remote_clients import RemoteClients
+from tunnelkeeper.net.descriptor_pool import GUARANTEED, DescriptorShare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,6 +94,30 @@ async def test_a_connection_to_a_target_has_a_place_until_it_is_closed() -> None
 
         endpoint.connection_lost(None)
         await until(lambda: pool.taken == 0)
+
+
+async def test_a_server_with_the_most_connections_loses_one_to_another_holder() -> None:
+    channels = [FakeChannel() for _ in range(3 * GUARANTEED)]
+    async with (
+        service(echo) as port,
+        remote_clients(RemoteForward(LISTEN, TcpAddress("127.0.0.1", port))) as (clients, errors),
+    ):
+        pool = clients.descriptors.pool
+        clients.descriptors = DescriptorShare(pool, (Holder("the server", 1),))
+        endpoints = []
+        for channel in channels:
+            endpoints.append(await clients.accept())
+            endpoints[-1].connection_made(channel)
+        pool.limit = lambda: 0
+        other = pool.take(Holder("a forward", 2))
+
+        await until(lambda: pool.taken == len(channels))
+        assert [channel.calls for channel in channels].count(["abort"]) == 1
+        other.release()
+        for endpoint in endpoints:
+            endpoint.connection_lost(None)
+        await until(lambda: pool.taken == 0)
+    assert errors == ["a connection is closed for another forward: the server has the most"]
 
 
 async def test_an_end_to_end_check_is_not_refused_for_lack_of_a_share() -> None:

@@ -30,6 +30,13 @@ class CountedSocket(SocketEndpoint):
         else:
             self._place = place
 
+    def evict(self) -> None:
+        """Reset the socket and abort its channel, because another holder needs the place."""
+        peer = self.peer
+        self.abort()
+        if peer is not None:
+            peer.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place back and close the peer."""
         if self._place is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.connect_error import ConnectError, Reason
@@ -104,8 +105,15 @@ class RemoteClients:
         except BaseException:
             place.release()
             raise
+        if not is_check:
+            self.descriptors.pool.on_evict(place, partial(self._evict, socket))
         socket.occupy(place)
         return socket
+
+    def _evict(self, socket: CountedSocket) -> None:
+        """Close a connection for another forward that has hardly any."""
+        socket.evict()
+        self.on_error("a connection is closed for another forward: the server has the most")
 
     def _begin_socks(self, channel: ChannelEndpoint) -> None:
         def on_request(target: TcpAddress) -> None:

@@ -137,8 +137,9 @@ class DescriptorPool:
 
         evict: closes its descriptor.
         """
-        self._evictable.setdefault(place.holders[0], {})[place] = evict
-        place.on_release = self._forget
+        if place.holders:
+            self._evictable.setdefault(place.holders[0], {})[place] = evict
+            place.on_release = self._forget
 
     def _forget(self, place: Place) -> None:
         places = self._evictable[place.holders[0]]

@@ -138,10 +138,7 @@ class Channels:
 
         def evict() -> None:
             log.warning("%s has the most descriptors: it loses one to another client", client)
-            peer = socket.peer
-            socket.abort()
-            if peer is not None:
-                peer.abort()
+            socket.evict()
 
         self._descriptors.pool.on_evict(place, evict)
         socket.occupy(place)

@@ -131,7 +131,7 @@ class RunningLocalForward(RunningForward):
                 self.forward.listen,
                 self.clients.accept,
                 self._rules,
-                self.clients.descriptors.check,
+                self.clients.descriptors.make_room,
             )
         except ListenError as failed:
             self._set_state("failed", failed.failure)
