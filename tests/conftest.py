@@ -24,6 +24,8 @@ settings.load_profile("any machine")
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["TZ"] = "UTC"  # log lines have local times
     time.tzset()
+    if os.geteuid() == 0:
+        os.environ["TUNNELKEEPER_RELAY_USER"] = "root"  # root has to name the user of a relay
     os.umask(0o022)  # a config file that a group can write is refused
     _handle_ignored_signals()
     config.pluginmanager.register(LeakGuard())

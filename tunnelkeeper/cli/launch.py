@@ -88,10 +88,13 @@ def serve_relay(
     host_keys: tuple[str, ...],
     authorized_keys: str,
     verbose: bool,
+    user: str = "",
+    has_default_socket: bool = False,
 ) -> int:
     """Run the relay of a config file. Return its exit code.
 
-    The options take precedence over the file; empty ones have no effect. Raises CommandError.
+    The options take precedence over the file; empty ones have no effect. user: whom root becomes.
+    Raises CommandError.
     """
     from tunnelkeeper import paths
     from tunnelkeeper.cli.settings import CommandError
@@ -101,18 +104,28 @@ def serve_relay(
         acquire_lock,
         make_private_folder,
     )
-    from tunnelkeeper.relay import main
+    from tunnelkeeper.core.exit_codes import ExitCode
+    from tunnelkeeper.relay import main, privileges
     from tunnelkeeper.relay.config import ConfigSource
 
     try:
-        make_private_folder(socket.parent)
-        acquire_lock(paths.lock_path(socket))
+        account = privileges.account_for(user)
+        if account is not None:
+            privileges.set_environment(account, os.environ)
+            if has_default_socket:
+                socket = paths.RELAY_RUNTIME_FOLDER / socket.name
+                privileges.make_runtime_folder(account, socket.parent)
+        with privileges.acting_as(account):
+            make_private_folder(socket.parent)
+            acquire_lock(paths.lock_path(socket))
+    except privileges.PrivilegeError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from error
     except SocketFileError as error:
         raise CommandError(str(error)) from error
     except AlreadyRunningError as error:
         raise CommandError(f"another relay holds {error}") from error
     source = ConfigSource(config, must_exist, listen, host_keys, authorized_keys)
-    return main.run(source, socket, verbose=verbose)
+    return main.run(source, socket, verbose=verbose, account=account)
 
 
 def check_relay(config: Path, *, must_exist: bool) -> Findings:

@@ -54,6 +54,12 @@ def command() -> None:
 @click.option("--listen", metavar="ADDR:PORT", multiple=True, help="Listen here; may be repeated.")
 @click.option("--host-key", metavar="FILE", multiple=True, help="A host key; generated if missing.")
 @click.option("--authorized-keys", metavar="FILE", help="Who may log in; %u is the user.")
+@click.option(
+    "--user",
+    metavar="NAME",
+    envvar="TUNNELKEEPER_RELAY_USER",
+    help="The user that root becomes after binding the ports [$TUNNELKEEPER_RELAY_USER].",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log every login attempt.")
 @click.pass_obj
 def serve(
@@ -62,9 +68,13 @@ def serve(
     listen: tuple[str, ...],
     host_key: tuple[str, ...],
     authorized_keys: str | None,
+    user: str | None,
     verbose: bool,
 ) -> int:
-    """Run the relay in the foreground until SIGTERM or SIGINT; SIGHUP reloads."""
+    """Run the relay in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
+
+    Root has to name the --user that serves.
+    """
     instance = instance_for(settings, config)
     return launch.serve_relay(
         instance.config,
@@ -74,6 +84,8 @@ def serve(
         host_keys=tuple(map(_absolute, host_key)),
         authorized_keys=_absolute(authorized_keys) if authorized_keys else "",
         verbose=verbose,
+        user=user or "",
+        has_default_socket=settings.socket_option is None,
     )
 
 

@@ -69,7 +69,12 @@ def connect(settings: Settings, config: str | None, timeout: float) -> Client:
         try:
             return Client(instance.socket, timeout, is_named=settings.socket_option is not None)
         except NoSupervisorError:
-            raise _not_running(instance.socket) from None
+            if settings.socket_option is not None:
+                raise _not_running(instance.socket) from None
+        client = _try_connect(paths.RELAY_RUNTIME_FOLDER / instance.socket.name, timeout)
+        if client is None:
+            raise _not_running(instance.socket)
+        return client
     running = [client for path in _sockets() if (client := _try_connect(path, timeout))]
     if not running:
         raise _not_running(instance.socket)
@@ -104,7 +109,7 @@ def _try_connect(path: Path, timeout: float) -> Client | None:
     try:
         # Root may use the relay of another user in the folder that only root can create.
         return Client(path, timeout, is_named=path.parent == paths.RELAY_RUNTIME_FOLDER)
-    except (NoSupervisorError, PermissionError):
+    except NoSupervisorError:
         return None
 
 

@@ -65,7 +65,8 @@ class Processes:
         Raises DemoError if it does not.
         """
         config = str(self.files.relay_config_path(name))
-        self._start(name, ["relay", "serve", "--config", config])
+        as_root = ["--user", "root"] if os.geteuid() == 0 else []
+        self._start(name, ["relay", "serve", "--config", config, *as_root])
         self._wait_until_listening(name, getattr(self.files.ports, name))
 
     def kill_relay(self) -> None:

@@ -6,13 +6,14 @@ It maps users to files and does not interpret key options.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import Problem
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.file_trust import describe_user
 from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.net.start_limiter import StartLimiter
 from tunnelkeeper.net.thread_executor import SerialExecutor
@@ -20,9 +21,6 @@ from tunnelkeeper.relay import authorized_keys
 from tunnelkeeper.relay.key_file import NO_KEYS, KeyFile
 from tunnelkeeper.relay.strict_modes import UntrustedFileError, ensure_trusted
 from tunnelkeeper.ssh.auth.file_cache import FileCache
-
-if TYPE_CHECKING:
-    import os
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +119,10 @@ class AuthorizedKeysStore:
             return NO_KEYS
         except UntrustedFileError as error:
             raise UnreadableKeysError(str(error)) from None
+        except PermissionError:
+            user = describe_user(os.geteuid())
+            message = f"permission denied; the relay runs as {user}, which has to read it"
+            raise UnreadableKeysError(f"{printable(str(path), 1000)}: {message}") from None
         except (OSError, ValueError) as error:
             is_temporary = isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS
             message = printable(str(error), 1000)

@@ -45,6 +45,7 @@ from tunnelkeeper.relay.access_control import AccessControl
 from tunnelkeeper.relay.ban_file import BanFileError
 from tunnelkeeper.relay.bans import BanList
 from tunnelkeeper.relay.host_key import HostKeyError
+from tunnelkeeper.relay.privileges import ROOT, PrivilegeError, acting_as, become
 from tunnelkeeper.relay.server import RelayServer
 from tunnelkeeper.relay.socket_activation import UnusableSocketError
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
@@ -55,8 +56,11 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator
 
+    import asyncssh
+
     from tunnelkeeper.core.relay_snapshot import RelaySnapshot
-    from tunnelkeeper.relay.config import ConfigSource
+    from tunnelkeeper.relay.config import ConfigSource, RelayConfiguration
+    from tunnelkeeper.relay.privileges import Account
     from tunnelkeeper.systemd.notify import ServiceManager
 
 FINDINGS_LOGGED = 20
@@ -65,13 +69,46 @@ FINDINGS_LOGGED = 20
 log = logging.getLogger(__name__)
 
 
-def run(source: ConfigSource, socket_path: Path, *, verbose: bool = False) -> int:
-    """Serve until a signal or a shutdown request; return the exit code."""
+def run(
+    source: ConfigSource,
+    socket_path: Path,
+    *,
+    verbose: bool = False,
+    account: Account | None = None,
+) -> int:
+    """Serve until a signal or a shutdown request; return the exit code.
+
+    account: the user that root becomes after the ports are bound.
+    """
     with closing(_log_to_stderr(logging.DEBUG if verbose else logging.INFO)) as writer:
-        return _run(source, socket_path, writer)
+        return _run(source, socket_path, writer, account)
 
 
-def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
+def _read_files(
+    source: ConfigSource, ban_path: Path, account: Account | None
+) -> tuple[RelayConfiguration, list[asyncssh.SSHKey], BanList]:
+    """Read relay.toml and the host keys as root if it was started so, the rest as the account.
+
+    Raises ConfigError, HostKeyError, BanFileError.
+    """
+    configuration = source.read()
+    host_keys = [
+        host_key.load(
+            Path(path),
+            strict_modes=configuration.strict_modes,
+            required_rsa_size=configuration.required_rsa_size,
+        )
+        for path in configuration.host_keys
+    ]
+    with acting_as(account):
+        if account is not None:
+            source.read()  # as at a reload
+        return configuration, host_keys, BanList(ban_file.load(ban_path))
+
+
+def _run(
+    source: ConfigSource, socket_path: Path, writer: LineWriter, account: Account | None
+) -> int:
     disable_core_dumps()
     manager = notify.from_environment(os.environ)
     if manager.watchdog:
@@ -79,16 +116,7 @@ def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
     fd_limits.raise_limit()  # each channel is a socket, all in one process
     ban_path = ban_file.path_for(source.path, os.environ)
     try:
-        configuration = source.read()
-        host_keys = [
-            host_key.load(
-                Path(path),
-                strict_modes=configuration.strict_modes,
-                required_rsa_size=configuration.required_rsa_size,
-            )
-            for path in configuration.host_keys
-        ]
-        bans = BanList(ban_file.load(ban_path))
+        configuration, host_keys, bans = _read_files(source, ban_path, account)
     except ConfigError as error:
         for problem in error.problems:
             _print_error(str(problem))
@@ -107,8 +135,10 @@ def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
     try:
         with closing(writer):  # the log comes before the reason of the end
             access = AccessControl(relay, ban_path)
-            asyncio.run(_serve(source, relay, access, socket_path, manager, passed_sockets))
-    except* ListenError as failed:
+            asyncio.run(
+                _serve(source, relay, access, socket_path, manager, passed_sockets, account)
+            )
+    except* (ListenError, PrivilegeError) as failed:
         code = ExitCode.FAILED
         for failure in failed.exceptions:
             _print_error(str(failure))
@@ -215,6 +245,7 @@ async def _serve(
     socket_path: Path,
     manager: ServiceManager,
     passed_sockets: list[socket.socket],
+    account: Account | None = None,
 ) -> None:
     loop = asyncio.get_running_loop()
     use_daemon_threads(loop)
@@ -226,6 +257,9 @@ async def _serve(
     server = ControlServer(socket_path, running, make_connection=converse)
     await relay.open(passed_sockets)
     try:
+        if account is not None:
+            become(account)
+            disable_core_dumps()  # the change of the user id undid a part
         async with asyncio.TaskGroup() as tasks, server.serving(tasks):
             loop.add_signal_handler(
                 signal.SIGHUP, lambda: tasks.create_task(running.reload_or_log())
@@ -233,6 +267,10 @@ async def _serve(
             where = ", ".join(map(str, relay.addresses))
             tasks.create_task(_log_findings(running))
             log.info("tunnelkeeper %s: the relay listens on %s", __version__, where)
+            if account is not None:
+                log.info("serves as user %s", account.name)
+            elif os.geteuid() == ROOT:
+                log.warning("serves as root; --user names a user with fewer rights")
             for fingerprint in relay.fingerprints:
                 log.info("host key %s", fingerprint)
             async with _notifying(manager, where):
