@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 from base64 import b64decode
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.e2e.keys import certify_host, fingerprint, make_key, public
 from tests.requirements import require
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
-from tunnelkeeper.ssh.auth.openssh_certificate import presented_key
+from tunnelkeeper.ssh.auth.openssh_certificate import PresentedKey, presented_key
 from tunnelkeeper.ssh.auth.revocation_list import RevocationListError, parse
 
 
@@ -120,3 +123,84 @@ def test_the_size_of_rsa_keys_is_known_also_in_a_certificate(tmp_path: Path, kin
     blobs = [b64decode(p.read_text().split()[1]) for p in (Path(f"{key}.pub"), certificate)]
 
     assert [rsa_bits(blob) for blob in blobs] == [1024 if kind == "rsa" else None] * 2
+
+
+# -- any list ------------------------------------------------------------------------------------
+
+SERIALS = st.integers(1, 60)
+
+
+@given(
+    st.lists(SERIALS, max_size=5),
+    st.lists(st.tuples(SERIALS, SERIALS), max_size=5),
+    st.lists(st.tuples(SERIALS, st.integers(0, 2**20)), max_size=5),
+    SERIALS,
+)
+def test_a_serial_is_found_as_a_scan_of_the_list_finds_it(
+    serials: list[int], ranges: list[tuple[int, int]], bitmaps: list[tuple[int, int]], serial: int
+) -> None:
+    sections = [certificate_section(0x20, b"".join(map(packed_number, serials)))]
+    sections += [
+        certificate_section(0x21, packed_number(low) + packed_number(high)) for low, high in ranges
+    ]
+    sections += [
+        certificate_section(0x22, packed_number(at) + string(bits.to_bytes(3)))
+        for at, bits in bitmaps
+    ]
+    body = string(b"the ca") + string(b"") + b"".join(sections)
+
+    found = parse(KRL_START + b"\1" + string(body))
+
+    expected = (
+        serial in serials
+        or any(low <= serial <= high for low, high in ranges)
+        or any(serial >= at and bits >> (serial - at) & 1 for at, bits in bitmaps)
+    )
+    assert found.revokes(PresentedKey(b"a key", b"the ca", serial)) == expected
+    assert not found.revokes(PresentedKey(b"a key", b"another ca", serial))
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.binary(max_size=200).map(lambda data: KRL_START + data),
+        st.lists(
+            st.tuples(st.sampled_from([1, 2, 3, 4, 5, 255]), st.binary(max_size=40)), max_size=4
+        ).map(lambda parts: KRL_START + b"".join(bytes([k]) + string(data) for k, data in parts)),
+    )
+)
+def test_any_bytes_are_a_list_or_an_error(data: bytes) -> None:
+    with suppress(RevocationListError):
+        parse(data).revokes(PresentedKey(b"a key", b"the ca", 7, b"id"))
+
+
+def test_a_million_serials_are_not_objects() -> None:
+    """The list has the size of its file in memory."""
+    numbers = b"".join(map(packed_number, range(1, 100_001)))
+    body = string(b"the ca") + string(b"") + certificate_section(0x20, numbers)
+
+    found = parse(KRL_START + b"\1" + string(body))
+
+    [revoked] = found.certificates.values()
+    assert len(revoked.serials) * revoked.serials.itemsize == len(numbers)
+    assert found.revokes(PresentedKey(b"a key", b"the ca", 100_000))
+    assert not found.revokes(PresentedKey(b"a key", b"the ca", 100_001))
+    with pytest.raises(RevocationListError, match="cut short"):
+        parse(
+            KRL_START + b"\1" + string(string(b"") + string(b"") + certificate_section(0x20, b"x"))
+        )
+
+
+def string(data: bytes) -> bytes:
+    return len(data).to_bytes(4) + data
+
+
+def packed_number(number: int) -> bytes:
+    return number.to_bytes(8)
+
+
+def certificate_section(kind: int, data: bytes) -> bytes:
+    return bytes([kind]) + string(data)
+
+
+KRL_START: bytes = b"SSHKRL\n\0" + (1).to_bytes(4) + bytes(24) + string(b"") + string(b"")

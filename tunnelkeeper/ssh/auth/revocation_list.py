@@ -10,7 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import sys
+from array import array
+from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
@@ -34,22 +38,57 @@ class RevocationListError(ValueError):
 class RevokedCertificates:
     """The revoked certificates of one CA. Each range of serials includes its ends.
 
-    bitmaps: pairs of an offset and a number whose bit N revokes the serial offset + N.
+    A list may have millions of serials, so each kind is searched by bisection. `sort` must follow
+    the last change.
+
+    bitmaps: pairs of an offset and bytes, most significant first, whose bit N revokes the serial
+    offset + N.
     """
 
+    serials: array[int] = field(default_factory=lambda: array("Q"))
     ranges: list[tuple[int, int]] = field(default_factory=list)
-    bitmaps: list[tuple[int, int]] = field(default_factory=list)
+    bitmaps: list[tuple[int, bytes]] = field(default_factory=list)
     key_ids: set[bytes] = field(default_factory=set)
+    _range_ends: list[int] = field(default_factory=list)  # the highest up to each range
+    _bitmap_ends: list[int] = field(default_factory=list)
+
+    def sort(self) -> None:
+        """Prepare the search."""
+        self.serials = array("Q", sorted(self.serials))
+        self.ranges.sort()
+        self._range_ends = list(accumulate((high for _, high in self.ranges), max))
+        self.bitmaps.sort()
+        ends = (offset + 8 * len(bits) - 1 for offset, bits in self.bitmaps)
+        self._bitmap_ends = list(accumulate(ends, max))
 
     def has(self, key: PresentedKey) -> bool:
         """Return whether the certificate is revoked. A serial of 0 counts as none, as in ssh."""
         if key.key_id in self.key_ids:
             return True
-        serial = key.serial
-        return serial != 0 and (
-            any(low <= serial <= high for low, high in self.ranges)
-            or any(serial >= at and bits >> (serial - at) & 1 for at, bits in self.bitmaps)
+        return key.serial != 0 and (
+            self._is_listed(key.serial)
+            or self._is_in_range(key.serial)
+            or self._is_in_bitmap(key.serial)
         )
+
+    def _is_listed(self, serial: int) -> bool:
+        index = bisect_left(self.serials, serial)
+        return index < len(self.serials) and self.serials[index] == serial
+
+    def _is_in_range(self, serial: int) -> bool:
+        """Return whether a range that begins at or before a serial ends at or after it."""
+        index = bisect_left(self.ranges, (serial + 1,)) - 1
+        return index >= 0 and self._range_ends[index] >= serial
+
+    def _is_in_bitmap(self, serial: int) -> bool:
+        index = bisect_left(self.bitmaps, (serial + 1,)) - 1
+        while index >= 0 and self._bitmap_ends[index] >= serial:
+            offset, bits = self.bitmaps[index]
+            byte, bit = divmod(serial - offset, 8)
+            if byte < len(bits) and bits[-1 - byte] >> bit & 1:
+                return True
+            index -= 1  # bitmaps that ssh-keygen writes do not overlap
+        return False
 
 
 @dataclass(slots=True)
@@ -139,6 +178,8 @@ def _parse_krl(reader: WireReader) -> RevocationList:
         body = WireReader(section)
         sections[kind](body)
         _require_end(body)
+    for revoked in found.certificates.values():
+        revoked.sort()
     return found
 
 
@@ -151,14 +192,12 @@ def _parse_certificates(reader: WireReader, found: RevocationList) -> None:
         section = WireReader(reader.string())
         match kind:
             case 0x20:
-                while not section.is_at_end:
-                    serial = section.integer(8)
-                    revoked.ranges.append((serial, serial))
+                revoked.serials.extend(_serials(section.take_rest()))
             case 0x21:
                 revoked.ranges.append((section.integer(8), section.integer(8)))
             case 0x22:
                 offset = section.integer(8)
-                revoked.bitmaps.append((offset, int.from_bytes(section.string())))
+                revoked.bitmaps.append((offset, section.string()))
             case 0x23:
                 revoked.key_ids.update(section.strings())
             case 0x39:
@@ -166,6 +205,16 @@ def _parse_certificates(reader: WireReader, found: RevocationList) -> None:
             case _:
                 raise RevocationListError(f"section {kind:#x} of the KRL format is not supported")
         _require_end(section)
+
+
+def _serials(data: bytes) -> array[int]:
+    """Return the serials of a list. Raises WireError."""
+    if len(data) % 8:
+        raise WireError("the data is cut short")
+    serials = array("Q", data)
+    if sys.byteorder == "little":
+        serials.byteswap()
+    return serials
 
 
 def _parse_extension(reader: WireReader) -> None:
