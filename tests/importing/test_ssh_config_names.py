@@ -3,10 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelkeeper.importing.readers import read_host_names
+from tunnelkeeper.importing.source_commands import UnreadableError
 from tunnelkeeper.importing.ssh_config_names import parse_host_names
 from tunnelkeeper.sshconfig import gather_facts
 
@@ -31,6 +33,26 @@ def test_names_and_patterns_are_separated() -> None:
     assert names.hosts == ["office", "second one", "three", "four", "five"]
     assert names.patterns == ["web-?", "*.six"]
     assert names.includes == ["more/*.conf", "~/other"]
+
+
+def test_files_that_include_each_other_many_times_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / ".ssh").mkdir()
+    main = tmp_path / ".ssh" / "config"
+    main.write_text("Host a\n" + "Include config other\n" * 10)
+    (tmp_path / ".ssh" / "other").write_text("Host b\n" + "Include config other\n" * 10)
+
+    names = read_host_names(str(main), replace(gather_facts(), home=str(tmp_path)))
+
+    assert sorted(set(names.hosts)) == ["a", "b"]
+    assert len(names.hosts) <= 3
+
+
+def test_a_file_beyond_a_size_is_not_read(tmp_path: Path) -> None:
+    main = tmp_path / "config"
+    main.write_text("#" * (1024 * 1024 + 1))
+
+    with pytest.raises(UnreadableError, match="larger than 1 MiB"):
+        read_host_names(str(main), gather_facts())
 
 
 @given(st.text() | st.text(st.sampled_from('Host match="a*!,# \t\n')))

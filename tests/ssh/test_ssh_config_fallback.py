@@ -330,6 +330,16 @@ async def test_an_included_file_that_is_not_regular_is_an_error(
         await FallbackQuery(facts)(Request("relay", source=write(text.format_map(files))))
 
 
+async def test_included_files_are_bounded(write: Write, facts: Facts, tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"{number}.conf").touch()
+    own = write("")
+    for text, message in ((own, "more than 16 deep"), (f"{tmp_path}/*.conf", "more than 500")):
+        write(f"Include {text}\n" * 3)
+        with pytest.raises(SshConfigError, match=message):
+            await FallbackQuery(facts)(Request("relay", source=own))
+
+
 async def test_a_fifo_is_an_error(tmp_path: Path, facts: Facts) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _AT_BOOT = "@reboot"
-_VARIABLE = re.compile(r"""\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)\1\s*=\s*(.*?)\s*""")
+_VARIABLE = re.compile(r"""\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)\1\s*=\s*(.*)""")
 _PERCENT = re.compile(r"(\\?)%")
 _NO_COMMAND_OPTION = re.compile(r"-[A-Za-z]*N[A-Za-z]*")
 _TIME_FIELD_COUNT = 5
@@ -51,7 +51,7 @@ def find_crontab_commands(
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if match := _VARIABLE.fullmatch(line):
-            variables[match[2]] = _unquote(match[3])
+            variables[match[2]] = _unquote(match[3].rstrip())
             continue
         schedule, user, entry = _split_entry(line, has_user_field=has_user_field)
         origin = f"{name}, line {number}"

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _USER_UNIT_DIRECTORY = "/systemd/user"
 _MAX_INCLUDE_DEPTH = 16  # as in readconf.c; ssh_config(5) mentions no limit
+_MAX_INCLUDED_FILES = 500
+_SIZE_LIMIT = 1024 * 1024
+"""Maximum bytes of a unit, a crontab, an environment file or an ssh_config."""
 _SYSTEM_SSH_CONFIG = "/etc/ssh/ssh_config"
 _CRONTAB_TIMEOUT = 30.0
 _CRON_PATH = "/usr/bin:/bin"
@@ -100,16 +103,17 @@ def read_host_names(file: str | None, facts: Facts) -> HostNames:
     names = HostNames()
     if file is not None:
         names = parse_host_names(_read_source(file, trusts_file=True))  # only names are used
-        _add_included_names(names, names.includes, f"{facts.home}/.ssh", facts)
+        _add_included_names(names, names.includes, f"{facts.home}/.ssh", facts, set())
         return names
+    seen: set[str] = set()
     for path in (f"{facts.home}/.ssh/config", _SYSTEM_SSH_CONFIG):
-        _add_included_names(names, [path], path.rpartition("/")[0], facts)
+        _add_included_names(names, [path], path.rpartition("/")[0], facts, seen)
     return names
 
 
 def read_text(path: str) -> str:
     """Return the text of a file; bytes that are not UTF-8 become surrogates. Raises OSError."""
-    return read_regular_file(path).decode("utf-8", "surrogateescape")
+    return read_regular_file(path, _SIZE_LIMIT).decode("utf-8", "surrogateescape")
 
 
 def _read_trusted_text(path: str) -> str:
@@ -127,24 +131,33 @@ def _read_trusted_text(path: str) -> str:
 
 
 def _add_included_names(
-    names: HostNames, patterns: list[str], directory: str, facts: Facts, depth: int = 0
+    names: HostNames,
+    patterns: list[str],
+    directory: str,
+    facts: Facts,
+    seen: set[str],
+    depth: int = 0,
 ) -> None:
     """Add the names of included files. Unreadable files are skipped, as ssh does.
 
-    directory: the base of relative patterns.
+    directory: the base of relative patterns. seen: the files that were read; a second reading would
+    add no name, and files that include each other would be read without end.
     """
     if depth > _MAX_INCLUDE_DEPTH:
         return
     for pattern in list(patterns):
         expanded = f"{facts.home}{pattern[1:]}" if pattern.startswith("~/") else pattern
         for path in sorted(glob.glob(os.path.join(directory, expanded))):  # noqa: PTH118, PTH207
+            if path in seen or len(seen) >= _MAX_INCLUDED_FILES:
+                continue
+            seen.add(path)
             try:
                 inner = parse_host_names(read_text(path))
             except OSError:
                 continue
             names.hosts += inner.hosts
             names.patterns += inner.patterns
-            _add_included_names(names, inner.includes, directory, facts, depth + 1)
+            _add_included_names(names, inner.includes, directory, facts, seen, depth + 1)
 
 
 def _read_unit_file(path: Path, trusts_file: bool) -> tuple[str, str]:
@@ -184,6 +197,8 @@ def _read_own_crontab() -> str:
     if result.returncode:
         error = os.fsdecode(result.stderr).strip() or f"exit code {result.returncode}"
         raise UnreadableError(f"crontab -l: {printable(error)}")
+    if len(result.stdout) > _SIZE_LIMIT:
+        raise UnreadableError(f"crontab -l: larger than {_SIZE_LIMIT >> 20} MiB")
     return os.fsdecode(result.stdout)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _OPERATOR = re.compile(r"&&|\|\||;;|[;&|()\n]")
 _REDIRECTION = re.compile(r"&>>?|<<-?|<>|[<>][&>|]?")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+_EXPANSION = re.compile(r"[({0-9@*#?$!A-Za-z_-]")  # after a $
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _KEYWORDS = frozenset(
     ["!", "{", "}", "do", "done", "elif", "else", "fi", "if", "then", "until", "while"]
@@ -165,7 +166,7 @@ class _Scanner:
     def _expand_variable(self, sign: str, command: _RawCommand) -> str:
         match = _VARIABLE.match(self._text, self._offset - 1) if sign == "$" else None
         if match is None:
-            if sign == "$" and not re.match(r"[({0-9@*#?$!A-Za-z_-]", self._text[self._offset :]):
+            if sign == "$" and not _EXPANSION.match(self._text, self._offset):
                 return "$"
             command.reason = "its arguments depend on shell syntax that import does not evaluate"
             return ""

@@ -6,8 +6,10 @@ Only the names in `Host` and `Match host` are read; `ssh -G` resolves the settin
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass, field
 
+_WORD = re.compile(r"""(?:"(?P<quoted>[^"]*)"?|(?P<word>\S+))\s*""")
 _WILDCARDS = frozenset("*?")
 
 
@@ -55,12 +57,8 @@ def _split_line(line: str) -> list[str]:
     end = next((at for at, c in enumerate(rest) if c in " \t="), len(rest))
     words = [rest[:end]]
     rest = rest[end:].lstrip(" \t").removeprefix("=").lstrip(" \t")
-    while rest and not rest.startswith("#"):
-        if rest.startswith('"'):
-            word, _, rest = rest[1:].partition('"')
-        else:
-            word, *others = rest.split(None, 1)
-            rest = others[0] if others else ""
-        words.append(word)
-        rest = rest.lstrip(" \t")
+    position = 0
+    while (match := _WORD.match(rest, position)) and not rest.startswith("#", position):
+        words.append(match["word"] if match["quoted"] is None else match["quoted"])
+        position = match.end()
     return words

@@ -36,6 +36,7 @@ from tunnelkeeper.net.process_group import ProcessGroup
 from tunnelkeeper.net.process_guard import TERMINATE_TIMEOUT
 from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.net.thread_executor import SerialExecutor
+from tunnelkeeper.sshconfig.config_files import MAX_DEPTH, MAX_FILES, SIZE_LIMIT
 from tunnelkeeper.sshconfig.directives_in_effect import READ_BY_FALLBACK
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE
@@ -212,6 +213,7 @@ class SshConfigReader(SSHClientConfig):
 
     def __init__(self, *args: Any) -> None:
         *args_of_parser, hostname = args
+        self._include_depth = self._included_files = 0
         super().__init__(*args_of_parser)
         # asyncssh would expand tokens after each file and again for Match final. sshconfig.resolve
         # expands them once.
@@ -289,7 +291,16 @@ class SshConfigReader(SSHClientConfig):
             if reason := judge_status(os.stat(path)):  # noqa: PTH116
                 self._error(f"{path}: {reason}")
         args[:] = [glob.escape(path) for paths in found for path in paths]
-        self._include(option, args)
+        self._included_files += len(args)
+        if self._include_depth >= MAX_DEPTH:
+            self._error(f"files include each other more than {MAX_DEPTH} deep")
+        if self._included_files > MAX_FILES:
+            self._error(f"more than {MAX_FILES} files are included")
+        self._include_depth += 1
+        try:
+            self._include(option, args)
+        finally:
+            self._include_depth -= 1
 
     def match_with_tokens(self, option: str, args: list[str]) -> None:
         """Evaluate Match with the tokens expanded in the command of `exec`."""
@@ -305,7 +316,7 @@ class SshConfigReader(SSHClientConfig):
 
 def open_config(path: Path) -> io.StringIO:
     """Open a file of ssh_config for asyncssh's parser. Raises OSError if it is not regular."""
-    return io.StringIO(read_regular_file(path).decode())
+    return io.StringIO(read_regular_file(path, SIZE_LIMIT).decode())
 
 
 def run_match_command(command: str) -> bool:
