@@ -28,6 +28,11 @@ COUNT_INTERVAL = 1.0
 """Seconds between two counts of the open descriptors. In between, only places are counted."""
 
 
+MARGIN = 512
+"""Free places with which no look at the descriptors is necessary, which takes a system call or two:
+nothing opens so many others within COUNT_INTERVAL."""
+
+
 class ShareUsedUpError(OSError):
     """Raised with EMFILE for a holder that may not open another descriptor. The text names it.
 
@@ -107,7 +112,8 @@ class DescriptorPool:
             )
             raise ShareUsedUpError(errno.EMFILE, f"too many connections are open: {reason}")
         # Descriptors that have no place may have been opened since they were counted.
-        self.check_reserve(self.reserve)
+        if free < MARGIN:
+            self.check_reserve(self.reserve)
 
     def make_room(self, *holders: Holder) -> None:
         """Let each of the holders open another descriptor, if necessary at the expense of another.
