@@ -8,7 +8,6 @@ import pytest
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import unit_options
-from tunnelkeeper.cli.relay_instance import default_config
 from tunnelkeeper.control.file_claim import FileClaim
 from tunnelkeeper.systemd.unit_templates import MARKER, RELAY, RELAY_SOCKET, SUPERVISOR, TEMPLATE
 
@@ -135,21 +134,6 @@ def test_a_system_unit_reads_its_files_from_etc(tool: Tool) -> None:
     )
 
 
-def test_a_relay_toml_beside_tunnels_toml_is_used_if_there_is_no_other(tmp_path: Path) -> None:
-    env = {"HOME": str(tmp_path)}
-    current, former = paths.relay_config_path(env), paths.config_path(None, env)
-    former = former.with_name("relay.toml")
-    assert default_config(env) == current
-
-    former.parent.mkdir(parents=True)
-    former.touch()
-    assert default_config(env) == former
-
-    current.parent.mkdir(parents=True)
-    current.touch()
-    assert default_config(env) == current
-
-
 @pytest.mark.usefixtures("units_directory")
 def test_several_files_are_printed_with_their_names(tool: Tool) -> None:
     out = tool("units", "print", "--kind", "relay").out
@@ -238,9 +222,22 @@ def test_per_tunnel_units_are_enabled_individually(
     assert [path.name for path in units_directory.iterdir()] == [TEMPLATE]
 
 
-def test_the_relay_is_installed_with_its_socket(
-    tool: Tool, systemd: FakeSystemd, units_directory: Path
+def test_root_installs_no_user_unit_of_the_relay(
+    tool: Tool, systemd: FakeSystemd, units_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    done = tool("units", "install", "--kind", "relay")
+
+    assert done.code == 2
+    assert "units print --system --kind relay" in done.err
+    assert systemd.commands() == []
+    assert not units_directory.exists()
+
+
+def test_the_relay_is_installed_with_its_socket(
+    tool: Tool, systemd: FakeSystemd, units_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() or 1000)
     assert tool("units", "install", "--kind", "relay").code == 0
     assert systemd.commands() == ["daemon-reload", f"enable {RELAY}"]
     assert {path.name for path in units_directory.iterdir()} == {RELAY, RELAY_SOCKET}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,8 @@ class Relay(ServerProcess):
         )
         self._program = [require("env"), f"PYTHONPATH={SOURCE}", *COMMAND]
         self._program += ["--config", str(config), "--socket", str(directory / "relay.sock")]
-        self.serve_command = [*self._program, "relay", "serve"]
+        as_root = ["--user", "root"] if os.geteuid() == 0 else []
+        self.serve_command = [*self._program, "relay", "serve", *as_root]
         super().__init__(
             f"relay on port {self.port}",
             self.serve_command,

@@ -41,6 +41,8 @@ class RelayProcess(ServerProcess):
             "PYTHONPATH": str(SOURCE),
             "NO_COLOR": "1",
         }
+        if os.geteuid() == 0:
+            self.environment["TUNNELKEEPER_RELAY_USER"] = "root"
         variables = [f"{name}={value}" for name, value in self.environment.items()]
         command = [
             "env",

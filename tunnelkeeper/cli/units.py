@@ -106,6 +106,12 @@ def install(
         raise click.UsageError(
             "--per-tunnel needs the NAMEs of tunnels, and NAMEs need --per-tunnel"
         )
+    if meant is UnitKind.RELAY and os.geteuid() == 0:
+        raise CommandError(
+            "a user unit of root would serve strangers as root, which `relay serve` refuses; "
+            "`tunnelkeeper units print --system --kind relay` prints one with a user of its own",
+            ExitCode.USAGE,
+        )
     problems = _problems(settings, meant, names)
     if problems:
         click.echo("\n".join(problems), err=True)
