@@ -132,6 +132,26 @@ async def test_a_server_with_old_algorithms_needs_a_setting(tmp_path: Path, kind
             assert server.logins == ["me"]
 
 
+@pytest.mark.parametrize("algorithm", ["ssh-rsa", "ssh-rsa-sha224@ssh.com", "rsa-sha2-256"])
+async def test_a_server_cannot_sign_with_another_algorithm_than_those_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    (pair,) = asyncssh.load_keypairs([rsa_key()])
+    monkeypatch.setattr(type(pair), "set_sig_algorithm", lambda *_: None)
+    pair.sig_algorithm = algorithm.encode()
+    async with serve(tmp_path, server_host_keys=[pair]) as server:
+        server.known_hosts.write_text("")
+        server.add_known_host_key(rsa_key())
+        host = server.host(host_key_algorithms="rsa-sha2-512")
+        failure = await failure_of(host)
+        assert failure.cause is Cause.KEY_EXCHANGE
+        assert f"signed with {algorithm}" in failure.message
+        assert server.logins == []
+
+        async with connected(server.host(host_key_algorithms=f"rsa-sha2-512,{algorithm}")):
+            assert server.logins == ["me"]
+
+
 async def test_a_login_signs_with_sha_1_only_if_it_is_enabled(tmp_path: Path) -> None:
     async with serve(tmp_path, user_key=rsa_key(), signature_algs=["ssh-rsa"]) as server:
         failure = await failure_of(server.host())

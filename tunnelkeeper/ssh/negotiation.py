@@ -21,6 +21,7 @@ from asyncssh.packet import PacketDecodeError, SSHPacket
 from asyncssh.public_key import get_public_key_algs
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, signature_algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -153,6 +154,23 @@ def is_wrong_guess(transport: Any, offer: Offer) -> bool:
     preferred = [names[0] if names else b"" for names in own]
     theirs = [names[0] if names else b"" for names in offer.lists[:2]]
     return offer.has_guess and preferred != theirs
+
+
+def check_host_signature(signature: bytes, offered: Sequence[bytes]) -> None:
+    """Check that a server signs with an algorithm that was offered (RFC 8332 section 3.2).
+
+    Raises:
+        asyncssh.KeyExchangeFailed: It signs with another one, such as SHA-1.
+    """
+    try:
+        used = SSHPacket(signature).get_string().decode("ascii", "backslashreplace")
+    except PacketDecodeError:
+        used = "nothing"
+    names = (name.decode("ascii") for name in offered)
+    if used not in {signature_algorithm(name, NOTHING_KNOWN) for name in names}:
+        raise asyncssh.KeyExchangeFailed(
+            f"the server signed with {printable(used, 60)}, which was not offered"
+        )
 
 
 def find_mismatch(transport: Any, offer: Offer) -> Mismatch | None:

@@ -34,7 +34,7 @@ from tunnelkeeper.ssh.forwarded_channels import ForwardedChannelsMixin
 from tunnelkeeper.ssh.greeting import GreetingMixin
 from tunnelkeeper.ssh.group_exchange import limited
 from tunnelkeeper.ssh.liveness import REPLY_HANDLERS, ProbeChannel
-from tunnelkeeper.ssh.negotiation import process_kexinit
+from tunnelkeeper.ssh.negotiation import check_host_signature, process_kexinit
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS, with_ascii_name
 
 if TYPE_CHECKING:
@@ -338,10 +338,14 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
         return host_key
 
     def _record_signature_of(self, host_key: asyncssh.SSHKey) -> None:
-        """Keep the server's signature of the first key exchange, which asyncssh does not."""
+        """Keep the server's signature of the first key exchange, which asyncssh does not.
+
+        Refuse a signature with another algorithm than those offered, which asyncssh accepts.
+        """
         verify: Callable[[bytes, bytes], bool] = host_key.verify
 
         def verify_and_record(data: bytes, signature: bytes) -> bool:
+            check_host_signature(signature, self._server_host_key_algs or ())
             is_valid = verify(data, signature)
             if is_valid and not self._session_id:
                 self._exchange_signature = signature
