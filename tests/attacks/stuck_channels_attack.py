@@ -59,7 +59,7 @@ async def fill_names_that_are_not_read(victim: Victim) -> int:
     """
     refused = 0
     async with victim.attacker() as holder:
-        await holder.create_server(lambda *_: StuckSession(), "hole", 1, window=2**21)
+        await holder.create_server(lambda *_: StuckSession(), "hole", 1, window=2**15)
         for _ in range(CONNECTIONS):
             async with victim.attacker() as connection:
                 refused += await _fill(connection, "hole", 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -66,6 +68,24 @@ async def test_data_that_is_not_read_takes_bounded_memory_and_hurts_only_its_key
     text = victim.relay.log()
     assert "of memory" in text
     assert asyncssh.read_private_key(victim.attacker_key).get_fingerprint() in text
+
+
+async def test_a_relay_that_gets_no_more_memory_ends_and_says_so(sandbox: Sandbox) -> None:
+    victim = start_victim(
+        sandbox,
+        limits={"memory": 0, "memory_per_key": 0, "memory_per_address": 0},
+        names=["hole"],
+        permit_open=["names"],
+    )
+    most = victim.process.memory_info().data + 8 * MB
+    resource.prlimit(victim.process.pid, resource.RLIMIT_DATA, (most, most))
+
+    with suppress(asyncssh.Error, OSError):
+        await fill_names_that_are_not_read(victim)
+
+    code = await asyncio.to_thread(victim.process.wait, 30)
+    assert code != 0
+    assert "out of memory: the process ends" in victim.relay.log()
 
 
 def buffered_bytes(transports: Iterable[BoundedConnection]) -> int:

@@ -23,6 +23,7 @@ from tunnelkeeper.control.jsonrpc import (
 )
 from tunnelkeeper.control.methods import METHODS, Methods, answer, described, id_of
 from tunnelkeeper.control.payloads import Connected, ConnectParams, Done, Event, SubscribeParams
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 
 if TYPE_CHECKING:
     import socket
@@ -184,6 +185,7 @@ class SupervisorConnection(ControlConnection):
             try:
                 await self._supervisor.connect(params.name, params.target, sock, early, confirm)
             except Exception as error:  # noqa: BLE001  one bad request must not end the server
+                end_if_out_of_memory()
                 reply = encode_error(id_of(request), described(error))
                 with suppress(OSError):  # the client may be gone, or sock closed already
                     if unanswered:

@@ -41,6 +41,7 @@ from tunnelkeeper.control.payloads import (
     Version,
 )
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StatusSnapshot
@@ -124,6 +125,7 @@ async def answer(subject: object, request: Request, methods: Methods) -> bytes |
             raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"no method {request.method!r}")
         line = encode_result(request_id, await method(subject, request))
     except Exception as error:  # noqa: BLE001  one bad request must not end the server
+        end_if_out_of_memory()
         line = encode_error(request_id, described(error))
     return None if request.id is UNSET else line
 

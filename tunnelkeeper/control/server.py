@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from tunnelkeeper.control import unix_socket
 from tunnelkeeper.control.client_connection import ControlConnection, SupervisorConnection
 from tunnelkeeper.control.jsonrpc import REQUEST_LIMIT, Error, ErrorCode, encode_error
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.net.peer_user import peer_uid_of
 
 S = TypeVar("S")
@@ -171,6 +172,7 @@ async def _serve(connection: ControlConnection, writer: asyncio.StreamWriter) ->
     except OSError as error:
         _log.debug("control connection broke: %s", error)
     except Exception:  # noqa: BLE001  one bad connection must not end the server
+        end_if_out_of_memory()
         _log.exception("control connection failed")
     finally:
         writer.close()

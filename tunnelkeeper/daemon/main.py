@@ -34,6 +34,7 @@ from tunnelkeeper.net import fd_limits
 from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter
+from tunnelkeeper.net.out_of_memory import end_when_out_of_memory
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import use_daemon_threads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
@@ -243,6 +244,7 @@ def _redirect_logging(event_log: EventLog, loop: asyncio.AbstractEventLoop) -> N
         event_log.write("error", "", f"{context.get('message', 'internal fault')}{details}")
 
     loop.set_exception_handler(handle_exception)
+    end_when_out_of_memory(loop, notify.journal_prefix("error") if _is_stderr_journald() else "")
 
 
 def _find_unknown(

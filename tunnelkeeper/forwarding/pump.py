@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.net.stream_transport import BufferList, StreamTransport, reset_at_close
 
 if TYPE_CHECKING:
@@ -371,6 +372,7 @@ class ChannelEndpoint:
             self._channel.abort()
 
     def _contain(self, error: Exception) -> None:
+        end_if_out_of_memory()
         log.error("a forwarded connection failed and is closed", exc_info=error)
         if self._channel is not None:
             self._channel.abort()
@@ -378,11 +380,8 @@ class ChannelEndpoint:
 
 def join(first: Endpoint, second: Endpoint) -> None:
     """Make two open endpoints each other's peer. If one is closed, abort the other."""
-    if first.is_closed:
-        second.abort()
-        return
-    if second.is_closed:
-        first.abort()
+    if first.is_closed or second.is_closed:
+        (second if first.is_closed else first).abort()
         return
     first.peer, second.peer = second, first
     pairs = ((first, second), (second, first))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failure
 from tunnelkeeper.net.descriptor_pool import ShareUsedUpError
 from tunnelkeeper.net.fd_limits import reserve_fd
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.net.stream_transport import StreamTransport, reset_at_close
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Acceptor:
             try:
                 StreamTransport(self._loop, client, self._factory(), peername)
             except Exception:
+                end_if_out_of_memory()
                 reset_at_close(client)
                 client.close()
                 log.exception("an internal fault; please report it: a client could not be served")

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from tunnelkeeper.net.out_of_memory import end_when_out_of_memory
 from tunnelkeeper.net.process_guard import ProcessGuard
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def run_with_children(main: Coroutine[object, object, T]) -> T:
     """Run the main coroutine of a program. All children end with it."""
 
     async def run() -> T:
+        end_when_out_of_memory(asyncio.get_running_loop())
         async with ending_children():
             return await main
 

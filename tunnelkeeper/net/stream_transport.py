@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -157,6 +159,7 @@ class StreamTransport(asyncio.Transport):
             if not self._protocol.eof_received():
                 self.close()
         except Exception as error:
+            end_if_out_of_memory()
             log.exception("an internal fault; please report it: a connection is closed for it")
             self._force_close(error)
 

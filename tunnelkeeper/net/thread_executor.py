@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -65,6 +67,7 @@ def _run(
     try:
         future.set_result(fn(*args, **kwargs))
     except BaseException as error:  # noqa: BLE001  the future's reader handles it
+        end_if_out_of_memory()
         future.set_exception(error)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asyncssh.constants import DISC_BY_APPLICATION, DISC_TOO_MANY_CONNECTIONS
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.relay.authorized_keys_store import UnreadableKeysError
 from tunnelkeeper.relay.bounded_login import TooMuchBeforeLoginError
 from tunnelkeeper.relay.client_session import ClientSession
@@ -110,6 +111,7 @@ class AuthSession:
             self.close()
             return False
         except Exception:
+            end_if_out_of_memory()
             log.exception("authentication failed unexpectedly; please report it")
             verdict = Denied("internal error")
         if isinstance(verdict, Admitted):

@@ -22,6 +22,7 @@ from tunnelkeeper.forwarding.pump import (
     join,
 )
 from tunnelkeeper.net.descriptor_pool import ShareUsedUpError
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.ssh.errors import describe
 from tunnelkeeper.ssh.memory_budget import MemoryShortageError
 
@@ -161,6 +162,7 @@ class Channels:
             log.info("%s", refusal)
             accepted.abort()
         except Exception:
+            end_if_out_of_memory()
             log.exception("forwarding a connection to %s failed; please report it", binding.target)
             accepted.abort()
 

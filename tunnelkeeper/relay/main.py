@@ -32,6 +32,7 @@ from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.listener import ListenError
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory, end_when_out_of_memory
 from tunnelkeeper.net.thread_executor import SerialExecutor, use_daemon_threads
 from tunnelkeeper.presentation.formatting import format_moment
 from tunnelkeeper.relay import (
@@ -235,6 +236,7 @@ class _RunningRelay:
             for problem in (*error.problems, str(error)):
                 log.error("%s", problem)  # noqa: TRY400  the problem needs no traceback
         except Exception:
+            end_if_out_of_memory()
             log.exception("the reload failed unexpectedly; please report it")
 
 
@@ -250,6 +252,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     use_daemon_threads(loop)
     loop.set_exception_handler(_log_fault)
+    end_when_out_of_memory(loop, _error_prefix())
     running = _RunningRelay(source, relay, access, asyncio.Event(), manager)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.shutdown)
@@ -290,6 +293,7 @@ async def _log_findings(running: _RunningRelay) -> None:
         log.warning("cannot check the configuration: %s", error.strerror)
         return
     except Exception:
+        end_if_out_of_memory()
         log.exception("checking the configuration failed unexpectedly; please report it")
         return
     findings = [str(finding) for findings in found for finding in findings]
@@ -363,5 +367,8 @@ def _log_to_stderr(level: int) -> LineWriter:
 
 def _print_error(text: str) -> None:
     """Print why the relay cannot serve."""
-    priority = journal_prefix("error") if is_journal(sys.stderr, os.environ) else ""
-    print(f"{priority}tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  the log may not be set up yet
+    print(f"{_error_prefix()}tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  the log may not be set up yet
+
+
+def _error_prefix() -> str:
+    return journal_prefix("error") if is_journal(sys.stderr, os.environ) else ""

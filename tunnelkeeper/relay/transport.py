@@ -29,6 +29,7 @@ from asyncssh.packet import PacketDecodeError, SSHPacket, String, UInt32
 
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.relay.bounded_login import BoundedLoginTransport
 from tunnelkeeper.relay.session_refusal import NoShellSession, SessionChannel
 from tunnelkeeper.ssh.channels import TcpChannel
@@ -76,6 +77,7 @@ class _ServerCallbacks(asyncssh.SSHServer):
         try:
             self._auth_handler.connection_lost(exc)
         except Exception:
+            end_if_out_of_memory()
             log.exception("closing a connection failed; please report it")
 
     def begin_auth(self, username: str) -> bool:
@@ -88,6 +90,7 @@ class _ServerCallbacks(asyncssh.SSHServer):
         try:
             self._transport.handler = self._auth_handler.auth_completed()
         except Exception:
+            end_if_out_of_memory()
             log.exception("setting up a client failed; please report it")
             self._transport.abort()
 
@@ -225,6 +228,7 @@ class ServerTransport(BoundedLoginTransport, SSHServerConnection):
                 self.send_debug(f"port forwarding refused: {refusal}")  # as OpenSSH's sshd does
             result = False
         except Exception:
+            end_if_out_of_memory()
             log.exception("a request to listen failed; please report it")
             result = False
         self._report_global_response(result)
@@ -343,6 +347,7 @@ async def _translate_refusal(opening: Coroutine[Any, Any, ChannelEndpoint]) -> C
         code = OPEN_FAILURE_CODES[refusal.reason]
         raise asyncssh.ChannelOpenError(code, printable(str(refusal))) from refusal
     except Exception as error:
+        end_if_out_of_memory()
         log.exception("opening a channel failed; please report it")
         raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "internal error") from error
 

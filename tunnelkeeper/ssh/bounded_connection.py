@@ -16,6 +16,7 @@ import asyncssh
 from asyncssh.constants import DISC_BY_APPLICATION
 
 from tunnelkeeper.core.budget import Budget
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.ssh import memory_budget
 from tunnelkeeper.ssh.channels import FlowControlledChannel
 from tunnelkeeper.ssh.fastpath.receive_window import first_window
@@ -109,6 +110,11 @@ class BoundedConnection(LivenessConnection):
             self._send_disconnect(DISC_BY_APPLICATION, str(error), "en")
             self._force_close(error)
             transport.abort()
+
+    def internal_error(self, exc_info: Any = None, error_logger: Any = None) -> None:
+        """Close the connection after an unexpected exception, as asyncssh does."""
+        end_if_out_of_memory(exc_info[1] if exc_info else None)
+        super().internal_error(exc_info, error_logger)
 
     def _cleanup(self, exc: Exception | None) -> None:
         super()._cleanup(exc)

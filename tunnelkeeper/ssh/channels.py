@@ -22,6 +22,7 @@ from asyncssh.channel import (
 from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_CHANNEL_WINDOW_ADJUST, OPEN_CONNECT_FAILED
 from asyncssh.packet import String, UInt32
 
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.net.stream_transport import BufferList
 from tunnelkeeper.ssh import memory_budget
 from tunnelkeeper.ssh.fastpath.connection import MIN_VIEW_BYTES, FastPathChannel
@@ -127,6 +128,7 @@ class OpeningChannel(SSHForwardChannel[bytes]):
         try:
             on_error(error)
         except Exception:  # an exception here would close the whole connection
+            end_if_out_of_memory()
             log.exception("a client whose channel was refused could not be turned away")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.ssh.errors import describe
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class ClientCallbacks(asyncssh.SSHClient):
         except (
             Exception
         ) as error:  # an exception here would close the connection and hide the reason
+            end_if_out_of_memory()
             self._debug(f"reading the keys failed: {describe(error)}")
             return None
 

@@ -17,6 +17,7 @@ from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.net.dial import set_traffic_class
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.ssh.debug_messages import ForwardForbiddenError
 from tunnelkeeper.ssh.errors import describe, to_connect_error, to_failure
 from tunnelkeeper.ssh.idle_channels import IdleChannels, channel_types
@@ -293,6 +294,7 @@ class Connection:
                 code = OPEN_RESOURCE_SHORTAGE if is_short else OPEN_CONNECT_FAILED
                 raise asyncssh.ChannelOpenError(code, str(refusal)) from refusal
             except Exception as error:
+                end_if_out_of_memory()
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, describe(error)) from error
             if self.is_closed:  # it ended while the target was being connected
                 endpoint.abandon()
@@ -336,6 +338,7 @@ class Connection:
             try:
                 value = await request
             except Exception as error:
+                end_if_out_of_memory()
                 if not result.done():
                     result.set_exception(error)
             except asyncio.CancelledError:  # the program ends

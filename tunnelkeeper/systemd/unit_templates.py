@@ -89,7 +89,9 @@ KillMode=mixed"""
 _LIMITS = """\
 LimitNOFILE=524288
 LimitCORE=0
-TasksMax=4096"""
+TasksMax=4096
+MemoryMax=50%
+OOMPolicy=continue"""
 
 _HARDENING = """\
 NoNewPrivileges=yes

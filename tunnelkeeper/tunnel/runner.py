@@ -49,6 +49,7 @@ from tunnelkeeper.core.states import (
     state_name,
 )
 from tunnelkeeper.forwarding.gate import STOPPED
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.tunnel import log_messages
 from tunnelkeeper.tunnel.dependency_watcher import DependencyWatcher
 from tunnelkeeper.tunnel.forward import FailureRecord, RunningForward
@@ -220,6 +221,7 @@ class Runner:
                 case event:
                     await self._handle_event(event)
         except Exception:  # a bug in one step must not leave the tunnel without a runner
+            end_if_out_of_memory()
             log.exception("tunnel %s: an internal fault; please report it", self.tunnel.name)
 
     async def _handle_event(self, event: Event) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.snapshot import ProgressSnapshot
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.ssh.errors import describe, to_failure
 from tunnelkeeper.sshconfig import SshConfigError
 
@@ -126,6 +127,7 @@ class Session:
         except FailureError as failed:
             return failed.failure
         except Exception as error:
+            end_if_out_of_memory()
             log.exception("tunnel %s: the session failed", self.tunnel.name)
             return Failure(
                 Cause.PROTOCOL, f"internal error: {describe(error)}", hint="please report it"

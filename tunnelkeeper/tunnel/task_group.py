@@ -7,6 +7,8 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator, Iterator
     from contextvars import Context
@@ -51,5 +53,6 @@ async def _log_exceptions(coro: Generator[Any, None, T] | Coroutine[Any, Any, T]
     try:
         return await coro  # type: ignore[misc,no-any-return]
     except Exception:
+        end_if_out_of_memory()
         log.exception("an internal fault; please report it")
         return None  # type: ignore[return-value]

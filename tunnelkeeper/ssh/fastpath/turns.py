@@ -15,6 +15,7 @@ import asyncssh
 from asyncssh.connection import SSHConnection
 
 from tunnelkeeper.core.fair_queue import Flow
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.net.stream_transport import BufferList
 from tunnelkeeper.ssh.fastpath.receive_scheduler import scheduler_of
 
@@ -157,6 +158,7 @@ class TurnConnection(SSHConnection):
             self._send_disconnect(error.code, error.reason, error.lang)
             self._force_close(error)
         except Exception:  # noqa: BLE001  as asyncssh does with what its callbacks raise
+            end_if_out_of_memory()
             self.internal_error()
         finally:
             self._turn_end = None
