@@ -1,7 +1,7 @@
 """The end of a process that gets no more memory.
 
 After a MemoryError, any object can be half changed, and what handles the error needs memory as
-well: a server that continues fails again and again, and serves no client. The process therefore ends
+well: a server that continues fails again and again, and serves no client. The process ends
 at once, and its service manager restarts it (Restart= in systemd.service(5)). A handler of every
 exception calls `end_if_out_of_memory` first; tests/test_out_of_memory.py finds those that do not.
 """
