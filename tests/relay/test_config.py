@@ -18,6 +18,7 @@ from tunnelkeeper.relay.permits import ANYTHING, HostPermit, PathPermit
 
 EVERY_KEY = """\
 listen = ["0.0.0.0:2222", "[::]:2222", "2022", "*:0"]
+public_address = "relay.example.com:443"
 host_keys = ["relay_host_key", "/etc/relay/other_key"]
 authorized_keys = "/etc/relay/keys/%u"
 revoked_keys = "/etc/relay/revoked"
@@ -46,6 +47,7 @@ keepalive_count_max = 5
 
 DEFAULTS = """\
 listen = "127.0.0.1:2222"
+public_address = ""
 host_keys = "relay_host_key"
 authorized_keys = "authorized_keys"
 revoked_keys = "none"
@@ -103,6 +105,7 @@ def test_every_key_fills_its_field() -> None:
             TcpAddress("localhost", 2022),
             TcpAddress("*", 0),
         ),
+        public_address=TcpAddress("relay.example.com", 443),
         host_keys=("relay_host_key", "/etc/relay/other_key"),
         authorized_keys="/etc/relay/keys/%u",
         revoked_keys="/etc/relay/revoked",
@@ -242,6 +245,9 @@ def test_all_problems_of_a_file_are_named_together() -> None:
         ('permit_open = "80"', "expected host:port"),
         ('permit_open = ["10.0.0.1/8:*"]', "has host bits set"),
         ('permit_listen = "/run/../x"', "expected a normalised path without '..'"),
+        ("public_address = 22", 'expected "address:port" in quotes'),
+        ('public_address = "a b:22"', "expected a host name or address"),
+        ('public_address = "relay:0x16"', "0x16"),
         ("names = 1", 'expected a pattern of names in quotes, such as "box-*", or true or false'),
         ('names = "true"', "write true without quotes"),
         ('names = ["db.example.com"]', "a name is a single label, without a dot"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import socket
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.config import Problem
     from tunnelkeeper.core.forward_spec import TcpAddress
+    from tunnelkeeper.relay.initial_files import InitialFiles
+    from tunnelkeeper.relay.set_up import Added
     from tunnelkeeper.systemd.unit_templates import Ready
 
 
@@ -144,3 +146,63 @@ def relay_addresses(config: Path, *, must_exist: bool) -> tuple[TcpAddress, ...]
     from tunnelkeeper.relay.config import ConfigSource
 
     return ConfigSource(config, must_exist).read().listen
+
+
+def init_relay(
+    config: Path, listen: TcpAddress, public_address: TcpAddress | None, key_folder: Path | None
+) -> InitialFiles:
+    """Create the files of a relay. Raises CommandError."""
+    from tunnelkeeper.cli.settings import CommandError
+    from tunnelkeeper.relay import initial_files
+
+    try:
+        return initial_files.create(config, listen, public_address, key_folder)
+    except initial_files.InitError as error:
+        raise CommandError(str(error)) from error
+
+
+def add_to_relay(config: Path, request: dict[str, Any], *, must_exist: bool) -> Added:
+    """Write a line of authorized_keys. request: the fields of an AddRequest.
+
+    Raises CommandError, ConfigError.
+    """
+    from tunnelkeeper.cli.settings import CommandError
+    from tunnelkeeper.relay import set_up
+    from tunnelkeeper.relay.config import ConfigSource
+    from tunnelkeeper.relay.enrolment import EnrolmentError
+
+    try:
+        configuration = ConfigSource(config, must_exist).read()
+        return set_up.add(set_up.AddRequest(**request), configuration)
+    except EnrolmentError as error:
+        raise CommandError(str(error)) from error
+
+
+def remove_from_relay(
+    config: Path, user: str, key: str | None, *, must_exist: bool
+) -> tuple[Path, list[str]]:
+    """Remove the lines of a user. Return the file and the fingerprints.
+
+    Raises CommandError, ConfigError.
+    """
+    from tunnelkeeper.cli.settings import CommandError
+    from tunnelkeeper.core.exit_codes import ExitCode
+    from tunnelkeeper.relay import enrolment
+    from tunnelkeeper.relay.config import ConfigSource
+
+    try:
+        return enrolment.remove(user, key, ConfigSource(config, must_exist).read())
+    except enrolment.UnknownUserError as error:
+        raise CommandError(str(error), ExitCode.NOT_FOUND) from error
+    except enrolment.EnrolmentError as error:
+        raise CommandError(str(error)) from error
+
+
+def parse_public_address(text: str) -> TcpAddress:
+    """Parse the address of a relay.
+
+    Raises SpecError.
+    """
+    from tunnelkeeper.relay.config import parse_public_address
+
+    return parse_public_address(text)

@@ -18,6 +18,7 @@ from tunnelkeeper.cli import launch, status_table
 from tunnelkeeper.cli.check import report_findings
 from tunnelkeeper.cli.relay_access import ban, kick, unban
 from tunnelkeeper.cli.relay_instance import connect, instance_for
+from tunnelkeeper.cli.relay_setup import add, init, remove
 from tunnelkeeper.cli.relay_table import (
     HEADERS,
     Row,
@@ -145,6 +146,9 @@ def reload(settings: Settings, config: str | None) -> int:
     return ExitCode.OK
 
 
+command.add_command(init)
+command.add_command(add)
+command.add_command(remove)
 command.add_command(kick)
 command.add_command(ban)
 command.add_command(unban)

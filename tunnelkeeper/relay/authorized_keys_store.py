@@ -37,6 +37,15 @@ _USER_TOKEN = "%u"  # noqa: S105  sshd_config(5), TOKENS
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
+def path_for(pattern: str, user: str) -> Path | None:
+    """Return the file of a user's keys, or None for a text that is no user name."""
+    if not _USER.fullmatch(user):
+        return None
+    # One pass, so that neither a user name nor "%%u" is expanded again.
+    tokens = {"%%": "%", _USER_TOKEN: user}
+    return Path(re.sub("%[%u]", lambda token: tokens[token[0]], pattern))
+
+
 class UnreadableKeysError(Exception):
     """Raised if the keys of a user cannot be read. The text gives the reason.
 
@@ -79,7 +88,7 @@ class AuthorizedKeysStore:
 
         The file is read in a thread: one on a disk that hangs delays its own users only.
         """
-        path = self._path_for(user)
+        path = path_for(self.pattern, user)
         if path is None:
             return NO_KEYS
         async with self._starts.slot():
@@ -94,19 +103,12 @@ class AuthorizedKeysStore:
 
     def keys_for_blocking(self, user: str) -> KeyFile:
         """Return the keys that may log in as a user, without a thread."""
-        path = self._path_for(user)
+        path = path_for(self.pattern, user)
         try:
             return NO_KEYS if path is None else self._read_keys(path)
         except UnreadableKeysError as error:
             log.error("cannot read authorized keys: %s", error)  # noqa: TRY400
             return NO_KEYS
-
-    def _path_for(self, user: str) -> Path | None:
-        if not _USER.fullmatch(user):
-            return None
-        # One pass, so that neither a user name nor "%%u" is expanded again.
-        tokens = {"%%": "%", _USER_TOKEN: user}
-        return Path(re.sub("%[%u]", lambda token: tokens[token[0]], self.pattern))
 
     def _read_keys(self, path: Path) -> KeyFile:
         try:

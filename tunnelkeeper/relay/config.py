@@ -37,6 +37,7 @@ from tunnelkeeper.relay.permits import (
     Permit,
     PermitError,
 )
+from tunnelkeeper.relay.policy import is_host
 from tunnelkeeper.ssh.memory_budget import memory_limits
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class RelayConfiguration:
     """The settings of relay.toml; the defaults are safe on a public machine.
 
     path: of the file, or empty. File names are as written: relative to relay.toml, with `~`.
+    public_address: by which clients reach the relay; only `relay add` uses it.
+        Port 0: that of `listen`.
     revoked_keys: a list or KRL; empty: no key is revoked.
     authorized_keys: with the tokens %u (user) and %% (percent sign) of sshd_config(5).
     required_rsa_size: bits of an RSA key that logs in, at least, as RequiredRSASize.
@@ -89,6 +92,7 @@ class RelayConfiguration:
 
     path: str = ""
     listen: tuple[TcpAddress, ...] = (TcpAddress("127.0.0.1", DEFAULT_PORT),)
+    public_address: TcpAddress | None = None
     host_keys: tuple[str, ...] = ("relay_host_key",)
     authorized_keys: str = "authorized_keys"
     revoked_keys: str = ""
@@ -176,6 +180,30 @@ def _listen(value: object) -> TcpAddress:
     if isinstance(address, TcpAddress):
         return address
     raise mismatch(expected, value, "the relay listens on TCP only")
+
+
+def _public_address(value: object) -> TcpAddress | None:
+    """Read address[:port] of the relay, as clients write it; empty: None."""
+    if value == "":
+        return None
+    if not isinstance(value, str):
+        raise mismatch('"address:port" in quotes, such as "relay.example.com:2222"', value)
+    try:
+        return parse_public_address(value)
+    except SpecError as error:
+        raise value_error(printable(str(error))) from None
+
+
+def parse_public_address(text: str) -> TcpAddress:
+    """Parse host or host:port; port 0: that of `listen`.
+
+    Raises SpecError.
+    """
+    is_bare = ":" not in text or (text.startswith("[") and text.endswith("]"))
+    address = parse_listen(f"{text}:0" if is_bare else text)
+    if not isinstance(address, TcpAddress) or not is_host(address.host):
+        raise SpecError(f"expected host:port, such as relay.example.com:2222, got '{text}'")
+    return address
 
 
 def _one_or_more(read: Reader[Any], what: str) -> Reader[tuple[Any, ...]]:
@@ -298,6 +326,7 @@ _LIMIT_KEYS: Keys = {
 
 _KEYS: Keys = {
     "listen": _one_or_more(_listen, "an address to listen on"),
+    "public_address": _public_address,
     "host_keys": _one_or_more(text, "a file"),
     "authorized_keys": _authorized_keys,
     "revoked_keys": _revoked_keys,

@@ -78,13 +78,13 @@ def read(path: Path, required_rsa_size: int = MINIMUM_RSA_SIZE) -> asyncssh.SSHK
     return key
 
 
-def make_key(path: Path) -> str:
+def make_key(path: Path, comment: str = "tunnelkeeper relay") -> str:
     """Write a new key with mode 0600; return the public key as `type base64`.
 
     The write is atomic. Raises OSError, FileExistsError if the file already exists.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = asyncssh.generate_private_key(NEW_KEY, comment="tunnelkeeper relay")
+    key = asyncssh.generate_private_key(NEW_KEY, comment=comment)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     draft = Path(name)
     try:

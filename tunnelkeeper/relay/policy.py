@@ -77,7 +77,7 @@ def check_listen(
     """
     if not 0 <= port <= MAX_PORT:
         return Refusal(f"{port} is not a port")
-    if host not in {"", EVERY_INTERFACE} and not _is_host(host):
+    if host not in {"", EVERY_INTERFACE} and not is_host(host):
         return Refusal(f"{_quoted(host)} is not a host name or address")
     if not options.port_forwarding:
         return Refusal("this key may not forward ports")
@@ -179,7 +179,7 @@ def _check_host(host: str, port: int, is_allowed: bool, options: KeyOptions) -> 
     """Refuse what no address can make good. is_allowed: whether the relay's permits allow it."""
     if not 1 <= port <= MAX_PORT:
         return Refusal(f"{port} is not a port")
-    if not _is_host(host):
+    if not is_host(host):
         return Refusal(f"{_quoted(host)} is not a host name or address")
     if not options.port_forwarding:
         return Refusal("this key may not forward ports")
@@ -277,7 +277,7 @@ def _path_refusal(
     return None
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
     """Return whether a host is an address or a well-formed name that a resolver accepts."""
     try:
         addresses.parse(host)
