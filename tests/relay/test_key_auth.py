@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import asyncssh
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.relay.in_process_relay import new_key, public
-from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
+from tunnelkeeper.relay.key_auth import (
+    Admitted,
+    AuthAttempts,
+    Denied,
+    authorize,
+    is_listed,
+    parse_key,
+)
 from tunnelkeeper.relay.key_file import KeyFile
-
-if TYPE_CHECKING:
-    import asyncssh
+from tunnelkeeper.ssh.auth.openssh_certificate import signer_of
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SOURCE = "192.0.2.7"
@@ -271,3 +277,32 @@ def test_the_user_of_a_connection_must_not_change() -> None:
     attempts.record_request(b"box", b"none")
 
     assert attempts.record_request(b"other", b"none") == "Change of username or service not allowed"
+
+
+# -- before a key is parsed ------------------------------------------------------------------------
+
+
+def test_a_key_is_listed_if_the_file_has_it_or_the_signer_of_its_certificate() -> None:
+    own, authority = keys(), keys("cert-authority")
+
+    assert is_listed(key(1).public_data, own)
+    assert is_listed(certificate(), authority)
+    assert not is_listed(key(2).public_data, own)
+    assert not is_listed(key(3).generate_user_certificate(key(1), "an id").public_data, own)
+
+
+@pytest.mark.parametrize("kind", ["ssh-rsa", "ecdsa-sha2-nistp256", "ssh-ed25519"])
+def test_the_signer_of_a_certificate_is_found_without_parsing_it(kind: str) -> None:
+    certified = asyncssh.generate_private_key(kind)
+    data = key(1).generate_user_certificate(certified, "an id", principals=["a", "b"]).public_data
+
+    assert signer_of(data) == key(1).public_data
+    assert signer_of(data[:-100]) is None
+    assert signer_of(key(1).public_data) is None
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_listed_or_not(data: bytes) -> None:
+    name = b"ssh-ed25519-cert-v01@openssh.com"
+    for offered in (data, len(name).to_bytes(4) + name + data):
+        assert not is_listed(offered, keys())

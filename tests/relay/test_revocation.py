@@ -17,7 +17,7 @@ from tests.relay.authorized_keys_lines import line
 from tests.relay.in_process_relay import USER, new_key, public, serve_relay
 from tests.requirements import require
 from tests.ssh.waiting import DEADLINE, until
-from tunnelkeeper.relay import authorized_keys, live_access, revoked_keys
+from tunnelkeeper.relay import auth_session, authorized_keys, live_access, revoked_keys
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
 from tunnelkeeper.relay.key_auth import Admitted, Denied, authorize, parse_key, reauthorize
 from tunnelkeeper.relay.key_file import KeyFile
@@ -379,3 +379,19 @@ def test_a_file_that_was_written_in_place_with_the_same_time_and_size_counts(
 
     expected = authorized_keys.parse(line(seed=2), "")[0]
     assert [key.blob for key in store.keys_for_blocking(USER)] == [key.blob for key in expected]
+
+
+async def test_an_offered_certificate_of_a_stranger_is_not_parsed(
+    relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parsing one with 15,000 addresses took a second, in which the relay served no one."""
+    monkeypatch.setattr(auth_session, "parse_key", pytest.fail)
+    stranger, key = new_key(), new_key()
+    addresses = [f"192.0.2.{number % 250}" for number in range(3000)]
+    certificate = stranger.generate_user_certificate(
+        key, "an id", principals=[USER], source_address=addresses
+    )
+    await check_refused(relay, (key, certificate))  # type: ignore[arg-type]
+
+    [refusal] = await until(lambda: relay.server.status().refusals.recent)
+    assert refusal.reason.startswith("this key is not authorized")

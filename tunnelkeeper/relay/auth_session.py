@@ -23,6 +23,7 @@ from tunnelkeeper.relay.key_auth import (
     AuthAttempts,
     Denied,
     authorize,
+    is_listed,
     parse_key,
     size_problem,
 )
@@ -183,6 +184,8 @@ class AuthSession:
     ) -> Admitted | Denied:
         self._keys_store = self._context.authorized_keys
         keys = await self._keys_store.keys_for(user)
+        if not is_listed(key, keys):
+            return Denied("this key is not authorized")
         candidate = parse_key(key)
         if candidate is None:
             return Denied("not a public key of a supported type")

@@ -26,7 +26,9 @@ from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
 from tunnelkeeper.ssh.auth.openssh_certificate import (
     CertificateError,
     PresentedKey,
+    is_certificate,
     parse_certificate,
+    signer_of,
 )
 
 if TYPE_CHECKING:
@@ -149,6 +151,15 @@ class AuthAttempts:
     def record_failure(self) -> None:
         """Count the last request as failed."""
         self.failed += self._is_counted
+
+
+def is_listed(data: bytes, keys: KeyFile) -> bool:
+    """Return whether an offered key, or the signer of a certificate, appears in authorized_keys.
+
+    Parsing and verifying a key is worth its time only then; anyone can offer keys.
+    """
+    blob = signer_of(data) if is_certificate(data) else data
+    return blob is not None and blob in keys
 
 
 def parse_key(data: bytes) -> Candidate | None:

@@ -57,6 +57,10 @@ class KeyFile:
         self._lines_before = list(accumulate(counts, initial=0))  # each chunk
         self._parsed: dict[tuple[bytes, bool], AuthorizedKey | None] = {}
 
+    def __contains__(self, blob: bytes) -> bool:
+        """Return whether a blob appears in the file, even in a line that cannot be used."""
+        return blob in self._positions
+
     def __iter__(self) -> Iterator[AuthorizedKey]:
         """Yield every key that may log in, as itself or as an authority."""
         for blob in self._positions:
