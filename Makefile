@@ -3,24 +3,33 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TOOLS  := build/tools
+# What is installed for the tests, with the hash of each file. `make LOCK= setup` takes the newest instead.
+LOCK   ?= requirements/dev.lock
+COMPILE = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+          --no-header --no-annotate $(if $(UPGRADE),--upgrade)
 MINUTES ?= 30
 RUNS   ?= 20
 PYTEST ?= $(BIN)/pytest
 # The tests wait for servers and clocks more than they compute.
 WORKERS ?= 4
 
-.PHONY: help setup demo bench bench-quick screenshots soak fuzz bench-recovery test test-random check style types format units clean
+.PHONY: help setup demo bench bench-quick screenshots soak fuzz bench-recovery test test-random check style types format units lock dist clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 setup: $(READY)  ## the virtual environment, with the program and what its tests need
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(LOCK)
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
+ifeq ($(strip $(LOCK)),)
 	$(BIN)/pip install --quiet --editable '.[dev]'
+else
+	$(BIN)/pip install --quiet --require-hashes --requirement $(LOCK)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+endif
 	touch $@
 
 demo: $(READY)   ## a relay and a tunnel of every kind on loopback; without a terminal, a proof
@@ -69,6 +78,27 @@ format: $(READY) ## let ruff format and mend what it can
 
 units: $(READY)  ## write what units/ holds anew, as the program generates it
 	$(BIN)/python -m tests.systemd.shipped
+
+$(TOOLS)/.ready: requirements/dist.lock
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --require-hashes --requirement $<
+	touch $@
+
+lock: $(TOOLS)/.ready ## the lock files in requirements/ from pyproject.toml; UPGRADE=1 takes newer versions
+	$(COMPILE) pyproject.toml --output-file requirements/run.lock
+	$(COMPILE) --extra dev pyproject.toml requirements/build.in --output-file requirements/dev.lock
+	$(COMPILE) requirements/dist.in --output-file requirements/dist.lock
+
+dist: $(TOOLS)/.ready ## wheel and source in dist/, with a bill of materials (CycloneDX) of what they run with
+	rm -rf dist build/sbom
+	$(TOOLS)/bin/python -m build --no-isolation --outdir dist .
+	$(PYTHON) -m venv --without-pip build/sbom
+	$(TOOLS)/bin/pip --python build/sbom/bin/python install --quiet --require-hashes --requirement requirements/run.lock
+	$(TOOLS)/bin/pip --python build/sbom/bin/python install --quiet --no-deps dist/*.whl
+	$(TOOLS)/bin/cyclonedx-py environment build/sbom/bin/python --pyproject pyproject.toml --output-reproducible \
+	  --output-file dist/tunnelkeeper.cdx.json
+	build/sbom/bin/python -c 'import json, tunnelkeeper; path = "dist/tunnelkeeper.cdx.json"; bom = json.load(open(path)); \
+	  bom["metadata"]["component"]["version"] = tunnelkeeper.__version__; json.dump(bom, open(path, "w"), indent=2)'
 
 clean:           ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
