@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.fuzz.main import main
 from tests.fuzz.target import Target, apply_edits
 from tests.fuzz.targets import TARGETS
+from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery
+from tunnelkeeper.sshconfig import Request, SshConfigError, gather_facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXAMPLES = 40
 
@@ -17,6 +24,17 @@ def test_a_parser_raises_only_what_it_documents(target: Target) -> None:
         target.read(data)
 
     target.run(EXAMPLES, number=1)
+
+
+@pytest.mark.parametrize("line", ["=", "= x", "Port =", "Port"])
+async def test_a_line_of_ssh_config_without_keyword_or_value_is_an_error(
+    tmp_path: Path, line: str
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(f"{line}\n")
+
+    with pytest.raises(SshConfigError, match="cannot look relay up in ssh_config"):
+        await FallbackQuery(gather_facts())(Request("relay", source=str(config)))
 
 
 def test_a_fault_is_found_and_its_input_is_made_small() -> None:

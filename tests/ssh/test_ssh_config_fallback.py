@@ -54,14 +54,6 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-@pytest.mark.parametrize("line", ["=", "= x", "Port =", "Port"])
-async def test_a_line_without_keyword_or_value_is_an_error(
-    facts: Facts, write: Write, line: str
-) -> None:
-    with pytest.raises(SshConfigError, match="cannot look relay up in ssh_config"):
-        await FallbackQuery(facts)(Request("relay", source=write(f"{line}\n")))
-
-
 async def resolve_hosts(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
     """Return the chain without the defaults of a particular ssh version."""
     configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
