@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -168,3 +169,21 @@ async def test_a_relay_can_open_names_only(tmp_path: Path) -> None:
         for host in ("192.0.2.1", "db.example.com", "localhost"):
             with pytest.raises(asyncssh.ChannelOpenError, match="is not permitted"):
                 await client.open_connection(host, port)
+
+
+async def test_a_reload_ends_the_connection_of_a_name_that_is_no_longer_granted(
+    tmp_path: Path,
+) -> None:
+    async with (
+        serve_relay(tmp_path) as relay,
+        relay.client(user="mallory") as attacker,
+        relay.client(user="box17") as box,
+    ):
+        await attacker.forward_remote_port("db", 22, LOOPBACK, 9)
+        await box.forward_remote_port("box17", 22, LOOPBACK, 9)
+        relay.server.reconfigure(replace(relay.configuration, names=OWN_USER))
+        [change] = await relay.server.revalidate()
+
+        assert change.startswith("disconnected mallory@127.0.0.1:")
+        assert "the name db is not granted to mallory" in change
+        await until(lambda: relay.bound_targets == ["box17:22"])

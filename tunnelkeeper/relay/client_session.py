@@ -77,6 +77,11 @@ class ClientSession:
         """What the client listens on, oldest first."""
         return self._context.registry.of(self)
 
+    def refused_name(self) -> policy.Refusal | None:
+        """Return why the client would not get a name that it holds, after a reload, or None."""
+        names = [binding.target for binding in self.bindings if isinstance(binding.target, Name)]
+        return next(filter(None, map(self._check_name, names)), None)
+
     def connection_lost(self) -> None:
         """Stop the keepalives and release all bindings."""
         self.keepalive_monitor.stop()
@@ -214,22 +219,23 @@ class ClientSession:
 
     async def _listen_name(self, target: Name, host: str) -> int:
         """Listen on a name. host: as the client wrote it."""
-        configuration, name = self._context.configuration, target.name
-        ensure_allowed(
-            name_rules.check_listen_name(
-                target,
-                self.admitted.user,
-                configuration.names,
-                configuration.permit_open,
-                self.admitted.options,
-            )
-        )
-        held = self._context.registry.named(name, target.port)
+        ensure_allowed(self._check_name(target))
+        held = self._context.registry.named(target.name, target.port)
         if held is None or held.owner.identity != self.identity:  # a takeover waits for no lookup
-            ensure_allowed(await self._context.host_names.check(name))
+            ensure_allowed(await self._context.host_names.check(target.name))
         self._check_listener_limit()
         self._claim(Binding(target, self, host, target.port, iso_now()))
         return target.port
+
+    def _check_name(self, target: Name) -> policy.Refusal | None:
+        configuration, admitted = self._context.configuration, self.admitted
+        return name_rules.check_listen_name(
+            target,
+            admitted.user,
+            configuration.names,
+            configuration.permit_open,
+            admitted.options,
+        )
 
     async def _listen_path(self, path: str) -> None:
         configuration, options = self._context.configuration, self.admitted.options

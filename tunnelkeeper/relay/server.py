@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import os
 import time
 from contextlib import ExitStack
@@ -165,7 +166,21 @@ class RelayServer:
 
     async def revalidate(self) -> list[str]:
         """Disconnect the clients that may not log in any more; return a sentence for each."""
-        return await self._live_access.revalidate()
+        disconnected = await self._live_access.revalidate()  # updates what the keys may do
+        return [*disconnected, *self._disconnect_from_names()]
+
+    def _disconnect_from_names(self) -> list[str]:
+        """Disconnect the clients that hold a name which no rule grants any more.
+
+        When they come back, the refusal tells them why.
+        """
+        found = [(client, client.refused_name()) for client in self._clients]
+        return [
+            f"disconnected {who}: {refusal}"
+            for client, refusal in found
+            if refusal is not None
+            for who in self.disconnect(partial(operator.is_, client), str(refusal))
+        ]
 
     def disconnect(self, matches: Callable[[ClientSession], bool], reason: str) -> list[str]:
         """Disconnect the clients that match; return them as `user@address:port`.
