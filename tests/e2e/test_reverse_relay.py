@@ -180,6 +180,7 @@ def ours(sandbox: Sandbox, sockets: Path) -> Relay:
         sandbox.subdirectory("relay"),
         sandbox.authorized_keys,
         f'unix_socket_dir = "{sockets}"',
+        'names = ["box"]',
         "[limits]",
         f"keepalive_interval = {RELAY_KEEPALIVE}",
         "keepalive_count_max = 60",
