@@ -86,7 +86,8 @@ EDGES = (
 """Modules of pure layers that act for them: they read files, run programs and write."""
 
 HARMLESS = """
-    __future__ collections.abc dataclasses enum errno fnmatch.fnmatchcase heapq ipaddress itertools
+    __future__ collections.abc collections.deque dataclasses enum errno fnmatch.fnmatchcase heapq
+    ipaddress itertools
     math msgspec re string textwrap tomllib typing urllib.parse
     posixpath.join posixpath.normpath
     random.Random

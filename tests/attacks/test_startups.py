@@ -10,6 +10,7 @@ from tests.attacks.startups_attack import (
     exchange_keys,
     flood_after_login,
     flood_before_login,
+    open_half,
     rekey_after_login,
 )
 from tests.attacks.victim import start_victim
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tests.e2e.sandbox import Sandbox
 
 
-FLOODS = (flood_before_login, flood_after_login, exchange_keys, rekey_after_login)
+FLOODS = (flood_before_login, flood_after_login, exchange_keys, rekey_after_login, open_half)
 
 
 async def test_an_honest_client_stays_and_logs_in_during_each_flood(sandbox: Sandbox) -> None:

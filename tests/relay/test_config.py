@@ -14,6 +14,7 @@ from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits, load, parse
 from tunnelkeeper.relay.max_startups import MaxStartups
+from tunnelkeeper.relay.per_source import NetBlockSize
 from tunnelkeeper.relay.permits import ANYTHING, HostPermit, PathPermit
 
 EVERY_KEY = """\
@@ -32,6 +33,8 @@ required_rsa_size = 3072
 
 [limits]
 max_startups = "5:50:20"
+per_source_max_startups = 7
+per_source_net_block_size = "24:64"
 login_grace = "1m"
 max_auth_tries = 3
 penalties = false
@@ -127,6 +130,8 @@ def test_every_key_fills_its_field() -> None:
         required_rsa_size=3072,
         limits=RelayLimits(
             max_startups=MaxStartups(5, 50, 20),
+            per_source_max_startups=7,
+            per_source_net_block_size=NetBlockSize(24, 64),
             login_grace=60.0,
             max_auth_tries=3,
             penalties=False,

@@ -8,6 +8,7 @@ costs are parameters. See P. Goyal, H. M. Vin and H. Cheng, "Start-Time Fair Que
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -24,10 +25,11 @@ class Flow:
 
 
 class FairQueue(Generic[T]):
-    """Items of work in the order in which they are done."""
+    """Items of work in the order in which they are done: by flow, and first come in a flow."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, T, Flow]] = []
+        self._items: dict[Flow, deque[T]] = {}  # no empty ones
+        self._heap: list[tuple[float, int, Flow]] = []  # each flow with items, once
         self._numbers = count()
         self._now = 0.0  # virtual time: the start of the work that was done last
 
@@ -36,21 +38,28 @@ class FairQueue(Generic[T]):
 
     def push(self, item: T, flow: Flow) -> None:
         """Add an item of a flow."""
-        start = max(self._now, flow.finish)
-        heapq.heappush(self._heap, (start, next(self._numbers), item, flow))
+        if flow in self._items:
+            self._items[flow].append(item)
+            return
+        self._items[flow] = deque((item,))
+        self._push_flow(flow)
 
     def pop(self) -> T:
         """Remove and return the item that starts first.
 
         Raises IndexError if the queue is empty.
         """
-        while True:
-            start, number, item, flow = heapq.heappop(self._heap)
-            if not self._heap or flow.finish <= start:
-                self._now = max(self._now, start)
-                return item
-            # The flow was charged for another item meanwhile.
-            heapq.heappush(self._heap, (flow.finish, number, item, flow))
+        start, number, flow = heapq.heappop(self._heap)
+        while self._heap and flow.finish > start:  # it was charged after it was pushed
+            start, number, flow = heapq.heappushpop(self._heap, (flow.finish, number, flow))
+        self._now = max(self._now, start)
+        items = self._items[flow]
+        item = items.popleft()
+        if items:
+            self._push_flow(flow)
+        else:
+            del self._items[flow]
+        return item
 
     def charge(self, flow: Flow, cost: float) -> None:
         """Charge a flow for work that was done, in any unit."""
@@ -58,3 +67,6 @@ class FairQueue(Generic[T]):
         if not self._heap:
             # No other flow has waited for this work. All flows are equal again.
             self._now = flow.finish
+
+    def _push_flow(self, flow: Flow) -> None:
+        heapq.heappush(self._heap, (max(self._now, flow.finish), next(self._numbers), flow))

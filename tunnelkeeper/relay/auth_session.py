@@ -46,6 +46,10 @@ MIN_FAIL_DELAY = 0.005
 """Minimum seconds before a key is refused (MIN_FAIL_DELAY_SECONDS in OpenSSH's auth2.c). Without
 it, the time of the lookup would reveal whether a user exists."""
 
+SILENT_SECONDS = 5.0
+"""Seconds within which an SSH client sends its version. A slower one that is closed for another
+connection gets the penalty of a client that disconnects before its login."""
+
 log = logging.getLogger(__name__)
 
 
@@ -89,6 +93,9 @@ class AuthSession:
     def close(self) -> None:
         """Close the connection to make room for another one."""
         self._is_evicted = True
+        is_silent = not self.has_sent_banner
+        if is_silent and time.monotonic() - self._connected_at >= SILENT_SECONDS:
+            self._admission.penalize(self.address, Offence.NOAUTH)
         self.transport.abort()
 
     # -- interfaces.AuthHandler --------------------------------------------------------------

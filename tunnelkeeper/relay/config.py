@@ -29,6 +29,7 @@ from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import permits
 from tunnelkeeper.relay.max_startups import LimitError, MaxStartups
 from tunnelkeeper.relay.name_rules import OWN_USER, NamePatternError, parse_pattern
+from tunnelkeeper.relay.per_source import NetBlockSize, parse_per_source_max_startups
 from tunnelkeeper.relay.permits import (
     ANY_HOST,
     ANYTHING,
@@ -60,6 +61,8 @@ class RelayLimits:
     """
 
     max_startups: MaxStartups = field(default_factory=MaxStartups)
+    per_source_max_startups: int = 0
+    per_source_net_block_size: NetBlockSize = field(default_factory=NetBlockSize)
     login_grace: float = 30.0
     max_auth_tries: int = 6
     penalties: bool = True
@@ -299,18 +302,25 @@ def _name_pattern(value: object) -> str:
         raise mismatch(str(error), value) from None
 
 
-def _max_startups(value: object) -> MaxStartups:
-    written = str(value) if type(value) is int else value
-    if not isinstance(written, str):
-        raise mismatch('"begin:rate:full" in quotes', value)
-    try:
-        return MaxStartups.parse(written)
-    except LimitError as error:
-        raise value_error(str(error)) from None
+def _limit(expected: str, parse_one: Callable[[str], Any]) -> Reader[Any]:
+    """Return a reader of a limit in the syntax of sshd_config(5), or of a number."""
+
+    def read(value: object) -> Any:
+        written = str(value) if type(value) is int else value
+        if not isinstance(written, str):
+            raise mismatch(expected, value)
+        try:
+            return parse_one(written)
+        except LimitError as error:
+            raise value_error(str(error)) from None
+
+    return read
 
 
 _LIMIT_KEYS: Keys = {
-    "max_startups": _max_startups,
+    "max_startups": _limit('"begin:rate:full" in quotes', MaxStartups.parse),
+    "per_source_max_startups": _limit('"none" or a number', parse_per_source_max_startups),
+    "per_source_net_block_size": _limit('"ipv4:ipv6" in quotes', NetBlockSize.parse),
     "login_grace": duration,
     "max_auth_tries": at_least(0),
     "penalties": flag,

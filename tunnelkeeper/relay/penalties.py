@@ -116,11 +116,6 @@ class _Table:
             del self._penalties[network]
 
 
-def source_of(host: str) -> tuple[int, int] | str:
-    """Return what connections of one client have in common: a network, or what is no address."""
-    return _source_key(host) or host
-
-
 def _source_key(source: str) -> tuple[int, int] | None:
     """Return the address family and network of a source; None if it is not an IP address."""
     try:

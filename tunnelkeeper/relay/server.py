@@ -37,10 +37,11 @@ from tunnelkeeper.relay.bans import BanList
 from tunnelkeeper.relay.budgets import check_login
 from tunnelkeeper.relay.context import RelayContext
 from tunnelkeeper.relay.live_access import LiveAccess
-from tunnelkeeper.relay.penalties import source_of
+from tunnelkeeper.relay.per_source import FAIR_BLOCK
 from tunnelkeeper.relay.registry import kind_of
 from tunnelkeeper.relay.server_options import server_options
 from tunnelkeeper.relay.transport import ServerTransport
+from tunnelkeeper.ssh.fastpath.receive_scheduler import scheduler_of
 
 if TYPE_CHECKING:
     import socket
@@ -121,7 +122,10 @@ class RelayServer:
         passed_sockets: bound sockets that replace the configured addresses (socket activation).
         Raises ListenError, OSError.
         """
-        protocol_factory = partial(AdmissionProtocol, self._admission, self._create_transport)
+        scheduler = scheduler_of(asyncio.get_running_loop())
+        protocol_factory = partial(
+            AdmissionProtocol, self._admission, self._create_transport, scheduler
+        )
         check = partial(check_login, self._context.descriptors)
         if passed_sockets:
             self._listeners.append(adopt(passed_sockets, protocol_factory, check))
@@ -211,12 +215,12 @@ class RelayServer:
         )
         loop = asyncio.get_running_loop()
         session.transport = ServerTransport(loop, self._options, session)
-        source = source_of(address.host)
+        source = FAIR_BLOCK.block_of(address.host)
         session.transport.use_budget(self._context.budget, str(address), source)
         session.transport.flow = self._context.login_flows.of(source)
         tries = self._context.configuration.limits.max_auth_tries
         session.transport.login_budget = LoginBudget.for_tries(tries)
-        self._admission.add(session)
+        self._admission.add(session, address)
         return session.transport
 
 

@@ -167,9 +167,12 @@ class ReceiveScheduler:
             self._schedule()
 
     def _process_next(self, queue: FairQueue[Receiver], turn_end: float) -> None:
-        receiver = queue.pop()
-        self._waiting.discard(receiver)
-        self._process(receiver, turn_end)
+        while queue:
+            receiver = queue.pop()
+            self._waiting.discard(receiver)
+            if receiver.has_received:  # else it was closed while it waited
+                self._process(receiver, turn_end)
+                return
 
 
 _SCHEDULERS: WeakKeyDictionary[asyncio.AbstractEventLoop, ReceiveScheduler] = WeakKeyDictionary()
