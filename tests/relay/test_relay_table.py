@@ -19,7 +19,7 @@ from tunnelkeeper.core.relay_snapshot import (
     RelaySnapshot,
 )
 from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
-from tunnelkeeper.relay.context import RECENT, RefusalKind, RefusalLog
+from tunnelkeeper.relay.refusal_log import RECENT, RefusalKind, RefusalLog
 from tunnelkeeper.relay.server import describe_changes
 
 NOON = "2026-11-22T12:00:00Z"
@@ -101,7 +101,7 @@ def test_refusals_are_counted_and_the_last_are_shown() -> None:
 
     assert lines[0] == f"refused since {NOON}: 1 connection, 20 logins, 2 channels"
     assert len(lines) == 11
-    assert lines[-1] == f"{NOON}  login       eve@192.0.2.9: reason 19"
+    assert lines[-1] == f"{NOON}  login       192.0.2.9 'eve': reason 19"
 
 
 def test_without_refusals_no_line_is_printed() -> None:
@@ -111,16 +111,30 @@ def test_without_refusals_no_line_is_printed() -> None:
 # -- refusal log -----------------------------------------------------------------------------------
 
 
-def test_the_number_of_recent_refusals_is_bounded() -> None:
+def test_the_last_refusal_of_each_client_and_kind_is_kept() -> None:
     refusals = RefusalLog()
     for number in range(3 * RECENT):
-        refusals.record(RefusalKind.LOGIN, "192.0.2.9", "eve", f"reason {number}")
+        refusals.record(RefusalKind.LOGIN, "192.0.2.9", f"eve{number}", f"reason {number}")
     refusals.record(RefusalKind.OPEN, "192.0.2.9", "a\x1bb", "bad\nwords")
     snapshot = refusals.snapshot()
 
     assert (snapshot.logins, snapshot.opens, snapshot.listens) == (3 * RECENT, 1, 0)
-    assert len(snapshot.recent) == RECENT
-    assert (snapshot.recent[-1].user, snapshot.recent[-1].reason) == ("a\\x1bb", "bad\\nwords")
+    login, opened = snapshot.recent
+    assert (login.reason, login.count) == (f"reason {3 * RECENT - 1}", 3 * RECENT)
+    assert (opened.user, opened.reason, opened.count) == ("a\\x1bb", "bad\\nwords", 1)
+
+
+def test_a_flood_displaces_no_refusal_of_another_kind_or_client() -> None:
+    refusals = RefusalLog()
+    refusals.record(RefusalKind.LOGIN, "192.0.2.1", "ann", "honest")
+    for number in range(10_000):
+        refusals.record(RefusalKind.LOGIN, "192.0.2.9", str(number), "flood")
+        refusals.record(RefusalKind.CONNECTION, f"2001:db8::{number:x}", "", "flood")
+        refusals.record(RefusalKind.CONNECTION, f"198.51.{number // 256}.{number % 256}", "", "x")
+    recent = refusals.snapshot().recent
+
+    assert "honest" in {refusal.reason for refusal in recent}
+    assert len(recent) <= 4 * RECENT
 
 
 # -- bans ------------------------------------------------------------------------------------------

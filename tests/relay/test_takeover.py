@@ -88,7 +88,7 @@ async def test_the_newer_connection_of_a_key_gets_the_port_at_once(
         await newer.forward_remote_port("", port, LOOPBACK, new)
         assert await exchange(port, b"") == b"new"
         assert [len(client.holds) for client in relay.clients] == [0, 1]
-    assert f"took localhost:{port} over from box@127.0.0.1:" in caplog.text
+    assert f"took localhost:{port} over from 127.0.0.1:" in caplog.text
 
 
 async def test_a_name_can_be_taken_over(relay: InProcessRelay) -> None:

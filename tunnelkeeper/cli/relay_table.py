@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.text import printable, quoted
 from tunnelkeeper.presentation.formatting import (
     format_last_seen,
     format_moment,
@@ -78,9 +78,11 @@ def refusal_lines(relay: RelaySnapshot, *, utc: bool = False) -> list[str]:
     started_at = format_moment(parse_time(relay.started_at), utc=utc)
     lines = [f"refused since {started_at}: {counts}"]
     for refusal in refusals.recent[-REFUSALS_SHOWN:]:
-        who = f"{refusal.user}@{refusal.address}" if refusal.user else refusal.address
+        who = f"{refusal.address} {quoted(refusal.user)}" if refusal.user else refusal.address
         at = format_moment(parse_time(refusal.at), utc=utc)
-        lines.append(printable(f"{at}  {refusal.what:10}  {who}: {refusal.reason}", 1000))
+        often = f" ({refusal.count:,} times)" if refusal.count > 1 else ""
+        text = f"{at}  {refusal.what:10}  {who}: {refusal.reason}{often}"
+        lines.append(printable(text, 1000))
     return lines
 
 

@@ -55,17 +55,21 @@ class DepartureSnapshot(msgspec.Struct, frozen=True):
 
 
 class RefusalSnapshot(msgspec.Struct, frozen=True):
-    """One refused request. user: empty for a connection that named none."""
+    """The last refused request of a client and kind.
+
+    user: empty for a connection that named none. count: of this client and kind, so far.
+    """
 
     at: str
     what: str
     address: str
     user: str
     reason: str
+    count: int = 1
 
 
 class RefusalsSnapshot(msgspec.Struct, frozen=True):
-    """The refusals since the start, by kind, and the most recent ones, newest last."""
+    """The refusals since the start, by kind, and the last of each recent client, newest last."""
 
     connections: int
     logins: int

@@ -28,6 +28,14 @@ def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return safe if len(safe) <= limit else safe[: limit - 1] + _ELLIPSIS
 
 
+def quoted(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    r"""Return a peer's text as printable() does, in single quotes.
+
+    A quote in the text becomes \\', so that the text cannot end the quotes.
+    """
+    return "'" + printable(text.replace("\\", "\\\\").replace("'", "\\'"), limit) + "'"
+
+
 def printable_end(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """Return a text as printable() does, but truncate its beginning.
 

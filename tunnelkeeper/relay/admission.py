@@ -16,8 +16,8 @@ from tunnelkeeper.core.fair_queue import Flow
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.relay import addresses
 from tunnelkeeper.relay.budgets import login_limit
-from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.per_source import FAIR_BLOCK
+from tunnelkeeper.relay.refusal_log import RefusalKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -17,7 +17,6 @@ from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.relay.authorized_keys_store import UnreadableKeysError
 from tunnelkeeper.relay.bounded_login import TooMuchBeforeLoginError
 from tunnelkeeper.relay.client_session import ClientSession
-from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.key_auth import (
     Admitted,
     AuthAttempts,
@@ -28,6 +27,7 @@ from tunnelkeeper.relay.key_auth import (
     size_problem,
 )
 from tunnelkeeper.relay.penalties import Offence
+from tunnelkeeper.relay.refusal_log import EventKind, RefusalKind
 from tunnelkeeper.relay.revoked_keys import UnreadableForNowError
 from tunnelkeeper.ssh.errors import describe
 from tunnelkeeper.ssh.negotiation import NoCommonAlgorithmError
@@ -166,7 +166,8 @@ class AuthSession:
         self.client = ClientSession(self.transport, admitted, self.address, self._context)
         self._clients.append(self.client)
         line = f"{admitted.line.path}:{admitted.line.number}"
-        log.info("%s logged in with %s (%s)", self.client, admitted.key.fingerprint, line)
+        text = f"logged in with {admitted.key.fingerprint} ({line})"
+        self.client.log_event(EventKind.LOGIN, text)
         self._on_login(self.client)
         return self.client
 
@@ -178,10 +179,11 @@ class AuthSession:
             self.client.connection_lost()
             self._clients.remove(self.client)
             why = f": {describe(error)}" if error is not None else ""
-            log.info("%s disconnected%s", self.client, why)
+            self.client.log_event(EventKind.DISCONNECT, f"disconnected{why}")
         elif not self._is_authenticated and not self._is_evicted:
             if isinstance(error, NoCommonAlgorithmError):
-                log.info("%s: %s", self.address, error.mismatch.describe("the client"))
+                text = f"{self.address}: {error.mismatch.describe('the client')}"
+                self._context.refusals.write(EventKind.LOGIN, self.address.host, text)
             self._add_penalty(error)
 
     # -- inside ------------------------------------------------------------------------------

@@ -47,8 +47,14 @@ class Channels:
     traffic: bytes_in counts bytes from the client. descriptors: the client's share of them.
     """
 
-    def __init__(self, transport: ServerTransport, descriptors: DescriptorShare) -> None:
+    def __init__(
+        self,
+        transport: ServerTransport,
+        descriptors: DescriptorShare,
+        log_failure: Callable[[str], None],
+    ) -> None:
         self.traffic = Counters()
+        self._log_failure = log_failure
         self._transport = transport
         self._descriptors = descriptors
 
@@ -159,7 +165,7 @@ class Channels:
                 binding, accepted.origin, lambda channel: join(accepted, channel)
             )
         except ConnectError as refusal:
-            log.info("%s", refusal)
+            self._log_failure(str(refusal))
             accepted.abort()
         except Exception:
             end_if_out_of_memory()

@@ -11,19 +11,22 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncssh.constants import DISC_BY_APPLICATION
+
 from tunnelkeeper.clock import iso, iso_now
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
+from tunnelkeeper.core.log_limiter import RefusalLimit
 from tunnelkeeper.core.relay_snapshot import DepartureSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.descriptor_pool import DescriptorShare
 from tunnelkeeper.relay import bind, name_rules, open_target, policy
 from tunnelkeeper.relay.budgets import holders_of
 from tunnelkeeper.relay.channels import Channels, Origin, client_left_error
-from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.open_target import ensure_allowed
+from tunnelkeeper.relay.refusal_log import EventKind, RefusalKind, client_name
 from tunnelkeeper.relay.registry import AlreadyBoundError, Binding, Name, kind_of, listen_name
 from tunnelkeeper.relay.resolver import Resolver
 from tunnelkeeper.ssh.errors import PeerDeadError
@@ -43,6 +46,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+COUNTED_REASONS = frozenset({Reason.NOT_PERMITTED, Reason.RESOURCE_SHORTAGE})
+"""Refusals that are the client's own doing. A target that does not answer is none."""
+
 
 class ClientSession:
     """An authenticated connection. address: of the client. since: the login time, ISO 8601."""
@@ -61,16 +67,30 @@ class ClientSession:
         self._holders = holders_of(admitted.key.blob, address.host)
         self._descriptors = DescriptorShare(context.descriptors, self._holders)
         self._place = self._descriptors.occupy()  # that of the connection itself
-        self.channels = Channels(transport, self._descriptors)
+        self.channels = Channels(
+            transport, self._descriptors, partial(self.log_event, EventKind.FORWARD)
+        )
         transport.account.assign_key(admitted.key.blob)
         transport.label = f"{self} ({admitted.key.fingerprint})"
         self.keepalive_monitor = KeepaliveMonitor(transport, context.configuration.limits.keepalive)
         self.keepalive_monitor.measure_round_trip()
         self._context = context
+        self._refusal_limit = RefusalLimit(time.monotonic())
         self._resolver = Resolver(context.lookups, self._holders)
 
     def __str__(self) -> str:
         return f"{self.admitted.user}@{self.address}"
+
+    @property
+    def log_name(self) -> str:
+        """How the log names this connection."""
+        return client_name(self.address, self.admitted.user)
+
+    def log_event(self, kind: EventKind, message: str) -> None:
+        """Log what this client did."""
+        who = client_name(self.address.host, self.admitted.user)
+        separator = ": " if kind is EventKind.FORWARD else " "
+        self._context.refusals.write(kind, who, f"{self.log_name}{separator}{message}")
 
     @property
     def bindings(self) -> list[Binding]:
@@ -274,9 +294,10 @@ class ClientSession:
             message = f"another connection listens on {conflict}"
             raise ConnectError(Reason.FAILED, message) from conflict
         self._context.departures.forget(binding.target)
-        log.info("%s listens on %s", self, binding.target)
+        self.log_event(EventKind.LISTEN, f"listens on {binding.target}")
         for older in released:
-            log.info("%s took %s over from %s", self, older.target, older.owner)
+            owner = getattr(older.owner, "log_name", older.owner)
+            self.log_event(EventKind.TAKEOVER, f"took {older.target} over from {owner}")
             older.owner.probe_liveness()
 
     def _leave(self, binding: Binding) -> None:
@@ -307,7 +328,7 @@ class ClientSession:
     def _release_matching(self, matches: Callable[[Binding], bool]) -> bool:
         matching = [binding for binding in self.bindings if matches(binding)]
         for binding in matching:
-            log.info("%s stopped listening on %s", self, binding.target)
+            self.log_event(EventKind.LISTEN, f"stopped listening on {binding.target}")
             self._leave(binding)
         return bool(matching)
 
@@ -328,6 +349,14 @@ class ClientSession:
     def _record(self, kind: RefusalKind, refusal: ConnectError) -> None:
         user = self.admitted.user
         self._context.refusals.record(kind, self.address.host, user, str(refusal))
+        if refusal.reason in COUNTED_REASONS and self._refusal_limit.exceeds(time.monotonic()):
+            self._disconnect_for_refusals()
+
+    def _disconnect_for_refusals(self) -> None:
+        if self.transport.is_closed():
+            return
+        log.warning("%s is disconnected: too many refused requests", self.log_name)
+        self.transport.disconnect(DISC_BY_APPLICATION, "too many refused requests")
 
     async def _probe_liveness(self) -> None:
         """Send a keepalive; treat the client as dead if nothing arrives within one interval."""

@@ -1,17 +1,12 @@
-"""State that all connections of one relay share, and the log of what it refused."""
+"""State that all connections of one relay share."""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter, deque
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tunnelkeeper.clock import SystemClock, iso_now
+from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.core.budget import Budget
-from tunnelkeeper.core.relay_snapshot import RefusalSnapshot, RefusalsSnapshot
-from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.bans import BanList
 from tunnelkeeper.relay.budgets import (
     SharedBudget,
@@ -22,6 +17,7 @@ from tunnelkeeper.relay.budgets import (
 from tunnelkeeper.relay.departures import Departures
 from tunnelkeeper.relay.host_names import HostNames
 from tunnelkeeper.relay.penalties import Penalties
+from tunnelkeeper.relay.refusal_log import RefusalLog
 from tunnelkeeper.relay.registry import Registry
 from tunnelkeeper.relay.revoked_keys import RevokedKeysFile
 from tunnelkeeper.ssh.fastpath.receive_scheduler import Flows
@@ -31,45 +27,6 @@ if TYPE_CHECKING:
     from tunnelkeeper.net.descriptor_pool import DescriptorPool
     from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
     from tunnelkeeper.relay.config import RelayConfiguration
-
-
-RECENT = 50
-
-log = logging.getLogger(__name__)
-
-
-class RefusalKind(StrEnum):
-    """The kind of request that was refused."""
-
-    CONNECTION = "connection"
-    LOGIN = "login"
-    LISTEN = "listen"
-    OPEN = "open"
-
-
-class RefusalLog:
-    """The refusals since the relay started."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[RefusalKind] = Counter()
-        self._recent: deque[RefusalSnapshot] = deque(maxlen=RECENT)
-
-    def record(self, kind: RefusalKind, address: str, user: str, reason: str) -> None:
-        """Count and log a refusal. user and reason may contain text of the client."""
-        self._counts[kind] += 1
-        user, reason = printable(user, 64), printable(reason)
-        self._recent.append(RefusalSnapshot(iso_now(), kind.value, address, user, reason))
-        log.info("%s%s: %s refused: %s", f"{user}@" if user else "", address, kind, reason)
-
-    def snapshot(self) -> RefusalsSnapshot:
-        """Return the refusals for `relay status`."""
-        return RefusalsSnapshot(
-            connections=self._counts[RefusalKind.CONNECTION],
-            logins=self._counts[RefusalKind.LOGIN],
-            listens=self._counts[RefusalKind.LISTEN],
-            opens=self._counts[RefusalKind.OPEN],
-            recent=list(self._recent),
-        )
 
 
 @dataclass(slots=True)

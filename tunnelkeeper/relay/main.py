@@ -47,6 +47,7 @@ from tunnelkeeper.relay.ban_file import BanFileError
 from tunnelkeeper.relay.bans import BanList
 from tunnelkeeper.relay.host_key import HostKeyError
 from tunnelkeeper.relay.privileges import ROOT, PrivilegeError, acting_as, become
+from tunnelkeeper.relay.refusal_log import LineFilter
 from tunnelkeeper.relay.server import RelayServer
 from tunnelkeeper.relay.socket_activation import UnusableSocketError
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
@@ -355,6 +356,7 @@ def _log_to_stderr(level: int) -> LineWriter:
     writer = LineWriter(stderr_sink(), lambda count: f"{describe_loss(count)}\n")
     handler = logging.StreamHandler(writer)
     handler.setFormatter(formatter)
+    handler.addFilter(LineFilter())
     for name in ("tunnelkeeper", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

@@ -153,6 +153,7 @@ class RelayServer:
             transport.disconnect(DISC_BY_APPLICATION, "the relay is shutting down")
         for transport in transports:
             await transport.wait_closed()
+        self._context.refusals.close()
 
     def reconfigure(self, new: RelayConfiguration) -> list[str]:
         """Apply a new configuration; return a sentence for each change.
