@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from asyncssh.packet import SSHPacket
 
     from tunnelkeeper.core.budget import Account
-    from tunnelkeeper.net.stream_transport import BufferList
 
 Channel = TypeVar("Channel", bound=FlowControlledChannel)
 
@@ -164,12 +163,12 @@ class BoundedConnection(LivenessConnection):
 
     # -- output that the peer does not read --------------------------------------------------
 
-    def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
+    def process_received(self, turn_end: float) -> float:
         """Process data from the peer, unless it does not read what it is sent."""
         if self._has_unread_output():
             self.connection_lost(asyncssh.ConnectionLost("it does not read what it is sent"))
-            return
-        super().data_received(data, datatype)
+            return 0.0
+        return super().process_received(turn_end)
 
     def _has_unread_output(self) -> bool:
         if self._transport is None:
