@@ -52,8 +52,9 @@ from tunnelkeeper.importing.ssh_config_names import parse_host_names
 from tunnelkeeper.importing.systemd_service import Service, find_service_commands
 from tunnelkeeper.net import rtnetlink
 from tunnelkeeper.net.peer_user import TcpEnds, UnknownUserError, parse_answer
-from tunnelkeeper.relay import authorized_keys
+from tunnelkeeper.relay import authorized_keys, bans
 from tunnelkeeper.relay import config as relay_config
+from tunnelkeeper.relay.key_file import KeyFile
 from tunnelkeeper.ssh.auth import known_hosts, openssh_certificate, revocation_list
 from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery, SshConfigReader
 from tunnelkeeper.sshconfig import Request, gather_facts
@@ -134,12 +135,25 @@ def read_autossh_line(data: bytes) -> None:
         parse_environment({f"AUTOSSH_{name}": arguments[0] for name in names})
 
 
+def read_authorized_keys(data: bytes) -> None:
+    authorized_keys.parse(text_of(data), "keys")
+    list(KeyFile(data, "keys"))
+
+
+def read_ban(data: bytes) -> None:
+    words = text_of(data).split("\n")
+    with suppress(ValueError):
+        ban = bans.ban_of(words[0], words[-1], None)
+        assert bans.parse_target(str(ban)) == ban.target
+
+
 def read_revocation_list(data: bytes) -> None:
     with suppress(revocation_list.RevocationListError):
         revocation_list.parse(data)
 
 
 def read_certificate(data: bytes) -> None:
+    openssh_certificate.signer_of(data)
     with suppress(openssh_certificate.CertificateError):
         openssh_certificate.parse_certificate(data)
     openssh_certificate.presented_key(data)
@@ -210,7 +224,7 @@ TARGETS = (
     Target("ssh -G", lambda data: parse_output(text_of(data)), (b"host a\nport 22\nfoo\n",)),
     Target(
         "authorized_keys",
-        lambda data: authorized_keys.parse(text_of(data), "keys"),
+        read_authorized_keys,
         (b'restrict,from="10.0.0.0/8,!x",permitopen="a:1",expiry-time="20301231Z" ' + KEY,),
         (KEY, b"cert-authority,", b'permitlisten="', b'"', b"\\", b",", b"\n", b"principals="),
     ),
@@ -219,6 +233,12 @@ TARGETS = (
         lambda data: known_hosts.parse(text_of(data), "hosts"),
         (KNOWN_HOSTS,),
         (KEY, b"@revoked ", b"|1|", b"!", b"*", b"\n"),
+    ),
+    Target(
+        "ban",
+        read_ban,
+        (b"203.0.113.0/24\n2026-11-22T12:00:00Z", b"::ffff:192.0.2.7\n2026-11-22T12:00:00+01:00"),
+        (b"/", b":", b"SHA256:", b"%eth0", b"T", b"-", b"9999"),
     ),
     Target("revocation list", read_revocation_list, (KRL, KEY), (b"\x01", b"\xff\xff\xff\xff")),
     Target("certificate", read_certificate, (CERTIFICATE, KEY_BLOB), (b"\0\0\0\0", b"\xff" * 4)),
