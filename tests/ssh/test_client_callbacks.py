@@ -13,7 +13,7 @@ from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.identities import Identities, Offer
 from tunnelkeeper.ssh.auth.known_hosts import KnownKeys
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
-from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
+from tunnelkeeper.ssh.client_callbacks import MAX_TEXTS, ClientCallbacks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,18 @@ async def test_only_the_first_end_of_a_connection_is_recorded() -> None:
     callbacks.connection_lost(None)
 
     assert await callbacks.ended is first
+
+
+async def test_a_server_cannot_fill_the_log_with_messages() -> None:
+    texts: list[str] = []
+    verifier = HostKeyVerifier(HOST, 22, KnownKeys())
+    callbacks = ClientCallbacks(verifier, Identities(HOST, PrivateKeys()), texts.append)
+
+    for number in range(10 * MAX_TEXTS):
+        callbacks.auth_banner_received(f"text {number}", "")
+
+    assert len(texts) == MAX_TEXTS + 1
+    assert texts[-1] == "further messages of the server are not logged"
 
 
 async def test_an_unknown_host_key_is_rejected() -> None:

@@ -14,6 +14,7 @@ from tunnelkeeper.core.text import RECORD_LIMIT
 from tunnelkeeper.tunnel.event_log import (
     MAX_RECORDS_PER_TUNNEL,
     MAX_SUPERVISOR_RECORDS,
+    THROTTLE_BURST,
     THROTTLE_INTERVAL,
     EventLog,
     EventLogHandler,
@@ -197,7 +198,22 @@ def test_many_different_throttled_messages_use_bounded_memory(event_log: EventLo
         event_log.write_throttled("warning", "db", f"port {number} refused")
 
     assert len(event_log._last_written) <= MAX_SUPERVISOR_RECORDS + 1
-    assert len(event_log.tail("db", 10_000)) == MAX_RECORDS_PER_TUNNEL
+    assert len(event_log.tail("db", 10_000)) == THROTTLE_BURST
+
+
+def test_different_throttled_messages_of_a_kind_are_counted(
+    event_log: EventLog, clock: FakeClock
+) -> None:
+    for number in range(1000):
+        event_log.write_throttled("warning", "db", f"socks: {number} refused", "socks")
+    event_log.write_throttled("warning", "db", "local: refused", "local")
+    assert len(event_log.tail("db", 10_000)) == THROTTLE_BURST + 1
+
+    clock.now += 60
+    event_log.write("info", "web", "up")
+
+    last = messages(event_log.tail("db", 1))
+    assert last == ["socks: 980 more in the last minute, the last: socks: 999 refused"]
 
 
 class FullDisk(io.StringIO):

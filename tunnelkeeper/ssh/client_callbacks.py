@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.transport import ClientTransport
 
 
+MAX_TEXTS = 50
+"""Banners and debug messages of one connection that are logged."""
+
+
 class ClientCallbacks(asyncssh.SSHClient):
     """The client callbacks of one connection.
 
@@ -37,6 +41,7 @@ class ClientCallbacks(asyncssh.SSHClient):
     ) -> None:
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self.banner = ""
+        self._texts = 0
         self._verifier = verifier
         self._identities = identities
         self._debug = debug
@@ -76,10 +81,18 @@ class ClientCallbacks(asyncssh.SSHClient):
         """Log the server's banner."""
         del lang
         self.banner = printable(msg.strip())
-        self._debug(f"banner: {self.banner}")
+        self._log_text(f"banner: {self.banner}")
 
     def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
         """Record and log a debug message of the server (RFC 4253 section 11.3)."""
         del lang, always_display
         self._transport.record_debug_message(msg)
-        self._debug(f"the server says: {printable(msg.strip())}")
+        self._log_text(f"the server says: {printable(msg.strip())}")
+
+    def _log_text(self, text: str) -> None:
+        """Log a text of the server, up to MAX_TEXTS."""
+        self._texts += 1
+        if self._texts <= MAX_TEXTS:
+            self._debug(text)
+        elif self._texts == MAX_TEXTS + 1:
+            self._debug("further messages of the server are not logged")

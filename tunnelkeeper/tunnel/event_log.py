@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 from tunnelkeeper.clock import iso
+from tunnelkeeper.core.log_limiter import LogLimiter
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.net.line_writer import loss_text
@@ -32,6 +33,9 @@ LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 THROTTLE_INTERVAL = 30.0
 """Seconds in which `write_throttled` writes a given message of a tunnel only once."""
+
+THROTTLE_BURST = 20
+"""Different messages of one tunnel and kind per minute. What is beyond is counted."""
 
 
 class Output(Protocol):
@@ -61,11 +65,16 @@ class EventLog:
     _sequence: int = 0
     _records: dict[str, deque[tuple[int, LogRecord]]] = field(default_factory=dict)
     _last_written: dict[tuple[str, str], float] = field(default_factory=dict)
+    _limiter: LogLimiter = field(default_factory=lambda: LogLimiter(THROTTLE_BURST))
 
     def write(self, level: Level, tunnel: str, message: str) -> None:
         """Add a record. tunnel: the name of a tunnel, or empty for the supervisor itself."""
         if LEVELS[level] < LEVELS[self.level]:
             return
+        self._write_counts()
+        self._write(level, tunnel, message)
+
+    def _write(self, level: Level, tunnel: str, message: str) -> None:
         text = printable(message, RECORD_LIMIT)
         record = LogRecord(iso(self.clock.wall()), level, tunnel, text)
         limit = MAX_RECORDS_PER_TUNNEL if tunnel else MAX_SUPERVISOR_RECORDS
@@ -76,14 +85,35 @@ class EventLog:
         if self.on_record is not None:
             self.on_record(record)
 
-    def write_throttled(self, level: Level, tunnel: str, message: str) -> None:
-        """Add a record that can be very frequent, such as one per refused client."""
+    def write_throttled(self, level: Level, tunnel: str, message: str, kind: str = "") -> None:
+        """Add a record that can be very frequent, such as one per refused client.
+
+        The same message is written once in a while. kind: what messages with text of a client or a
+        server have in common. They are counted from THROTTLE_BURST a minute on.
+        """
         now = self.clock.monotonic()
         if len(self._last_written) > MAX_SUPERVISOR_RECORDS:
             self._last_written.clear()
-        if now - self._last_written.get((tunnel, message), -THROTTLE_INTERVAL) >= THROTTLE_INTERVAL:
-            self._last_written[tunnel, message] = now
-            self.write(level, tunnel, message)
+        if now - self._last_written.get((tunnel, message), -THROTTLE_INTERVAL) < THROTTLE_INTERVAL:
+            return
+        self._last_written[tunnel, message] = now
+        self._write_counts()
+        if LEVELS[level] >= LEVELS[self.level] and self._limiter.admits(
+            (tunnel, kind, level), message, now
+        ):
+            self._write(level, tunnel, message)
+
+    def _write_counts(self) -> None:
+        """Write how many messages were not, in the minutes that have ended."""
+        due = self._limiter.next_due
+        now = self.clock.monotonic()
+        if due is None or now < due:
+            return
+        for summary in self._limiter.summaries(now):
+            tunnel, kind, level = summary.key or ("", "other messages", "warning")
+            what = f"{kind}: " if kind else ""
+            text = f"{what}{summary.count:,} more in the last minute, the last: {summary.last}"
+            self._write("error" if level == "error" else "warning", tunnel, text)
 
     def tail(self, tunnel: str | None, lines: int) -> list[LogRecord]:
         """Return the newest records of a tunnel, newest last; of everything if tunnel is None."""

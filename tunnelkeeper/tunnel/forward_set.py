@@ -190,4 +190,5 @@ class ForwardSet:
         self._on_unhealthy()
 
     def _log_refused_client(self, forward: Forward, reason: str) -> None:
-        self._context.event_log.write_throttled("warning", self._name, f"{forward}: {reason}")
+        message = f"{forward}: {reason}"
+        self._context.event_log.write_throttled("warning", self._name, message, str(forward))
