@@ -172,6 +172,7 @@ def test_a_relay_of_root_binds_a_low_port_and_serves_as_the_user(folder: Path) -
         assert (folder / "relay_host_key").stat().st_uid == 0
         assert "serves as user nobody" in relay.log()
         assert is_listening(port)
+        assert "Permission denied" not in relay.log()
 
         def relay_command(*arguments: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(

@@ -131,6 +131,16 @@ def test_strict_modes_can_be_switched_off_for_keys_only(source: ConfigSource) ->
         source.read()
 
 
+def test_a_list_of_revoked_keys_that_others_can_write_is_reported(source: ConfigSource) -> None:
+    source.path.write_text(f'revoked_keys = "revoked"\n{source.path.read_text()}')
+    revoked = source.path.parent / "revoked"
+    revoked.touch()
+    assert check(source) == ([], [])
+
+    revoked.chmod(0o666)
+    assert [problem.path for problem in check(source)[0]] == [str(revoked)]
+
+
 def test_root_can_check_the_files_of_the_user_that_runs_the_relay(source: ConfigSource) -> None:
     require_root()
     keys = source.path.parent / "keys"

@@ -18,19 +18,27 @@ if TYPE_CHECKING:
 _USER = "%u"
 
 
-def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
-    """Return the problems and the warnings of a configuration and the files that it names."""
+def check(
+    source: ConfigSource, *, has_host_keys: bool = False
+) -> tuple[list[Problem], list[Problem]]:
+    """Return the problems and the warnings of a configuration and the files that it names.
+
+    has_host_keys: whether the host keys are loaded already. The user that root became for the
+    relay need not be able to read them.
+    """
     try:
         configuration = source.read()
     except ConfigError as error:
         return list(error.problems), []
     problems: list[Problem] = []
     warnings: list[Problem] = []
+    host_keys = () if has_host_keys else configuration.host_keys
     if configuration.strict_modes:
+        written = [*host_keys, *filter(None, [configuration.revoked_keys])]
         authorized_keys = authorized_keys_store.existing_files(configuration.authorized_keys)
-        for checked in (*map(Path, configuration.host_keys), *authorized_keys):
+        for checked in (*map(Path, written), *authorized_keys):
             problems += strict_modes.find_problems(checked)
-    for path in configuration.host_keys:
+    for path in host_keys:
         try:
             host_key.read(Path(path), configuration.required_rsa_size)
         except FileNotFoundError:

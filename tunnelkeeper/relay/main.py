@@ -289,7 +289,8 @@ async def _serve(
 async def _log_findings(running: _RunningRelay) -> None:
     """Log what `relay check` reports, so that the journal of a service has it."""
     try:
-        found = await running.files.read("check", partial(config_check.check, running.source))
+        check = partial(config_check.check, running.source, has_host_keys=True)
+        found = await running.files.read("check", check)
     except OSError as error:
         log.warning("cannot check the configuration: %s", error.strerror)
         return
