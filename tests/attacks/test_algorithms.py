@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
+from tests.attacks.honest_client import LOGIN_PATIENCE, HonestClient
 from tests.attacks.key_exchanges import (
     LOOPBACK,
-    injecting_proxy,
     names_in,
     offer_of_server,
     read_offer,
 )
-from tests.e2e.sandbox import USER as SANDBOX_USER
+from tests.attacks.old_algorithms_attack import offer_old_algorithms
+from tests.attacks.victim import start_victim
 from tests.relay.in_process_relay import USER, new_key, serve_relay
 from tests.requirements import require
 from tests.ssh.attempts import failure_of
 from tests.ssh.server import connected, serve
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.algorithms import GROUP_14
-from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.relay.config import RelayLimits
@@ -248,6 +248,19 @@ async def test_the_relay_refuses_old_and_slow_algorithms(
                 pass
 
 
+async def test_offers_of_slow_key_exchanges_neither_end_nor_refuse_an_honest_client(
+    sandbox: Sandbox,
+) -> None:
+    victim = start_victim(sandbox)
+    with HonestClient(victim) as honest:
+        async with asyncio.TaskGroup() as tasks:
+            attack = tasks.create_task(offer_old_algorithms(victim, seconds=2 * LOGIN_PATIENCE))
+            await honest.log_in()
+            attack.cancel()
+
+        assert honest.measure().count > 0
+
+
 async def test_the_relay_takes_group_14_as_its_only_finite_field(tmp_path: Path) -> None:
     silence_asyncssh()  # in the test's own filters of warnings: such groups are deprecated
     async with serve_relay(tmp_path) as relay, relay.client(kex_algs=[GROUP_14]):
@@ -330,57 +343,3 @@ async def test_a_guessed_packet_of_dropbear_is_ignored_if_the_guess_is_wrong(
         finally:
             process.kill()
             await process.wait()
-
-
-# -- strict key exchange ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("position", "is_refused"), [(-1, False), (0, True), (1, True)])
-async def test_a_client_refuses_a_packet_that_was_injected_into_the_key_exchange(
-    tmp_path: Path, position: int, is_refused: bool
-) -> None:
-    async with (
-        serve(tmp_path) as server,
-        injecting_proxy(server.port, to_server=False, position=position) as port,
-    ):
-        host = server.host(ports=(port,), host_key_alias=f"[127.0.0.1]:{server.port}")
-        if is_refused:
-            failure = await failure_of(host)
-            assert "trict key exchange" in failure.message
-            assert server.logins == []
-        else:
-            async with connected(host) as connection:
-                assert connection.transport._strict_kex
-
-
-@pytest.mark.parametrize(("position", "is_refused"), [(-1, False), (0, True), (1, True)])
-async def test_the_relay_refuses_a_packet_that_was_injected_into_the_key_exchange(
-    tmp_path: Path, position: int, is_refused: bool
-) -> None:
-    async with (
-        serve_relay(tmp_path) as relay,
-        injecting_proxy(relay.port, to_server=True, position=position) as port,
-    ):
-        if is_refused:
-            with pytest.raises(asyncssh.ProtocolError, match="Strict key exchange violation"):
-                async with relay.client(port=port):
-                    pass
-        else:
-            async with relay.client(port=port):
-                [client] = relay.server._clients
-                assert client.transport._strict_kex
-        assert bool(relay.clients) is False or not is_refused
-
-
-async def test_strict_key_exchange_is_used_with_openssh(sandbox: Sandbox) -> None:
-    server = sandbox.sshd()
-    host = Host(
-        name="server",
-        hostname="127.0.0.1",
-        user=SANDBOX_USER,
-        ports=(server.port,),
-        identity_files=(str(sandbox.key),),
-        user_known_hosts=(str(sandbox.known_hosts),),
-    )
-    async with connected(host) as connection:
-        assert connection.transport._strict_kex

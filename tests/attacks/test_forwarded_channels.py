@@ -219,10 +219,31 @@ async def test_a_flood_of_unrequested_channels_uses_no_descriptor(client: Victim
     await client.listen("web", TcpAddress("localhost", 0))
     before = psutil.Process().num_fds()
 
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(ATTEMPTS):
-            tasks.create_task(client.assert_refused(client.open("localhost", number % 1024)))
+    await flood(client)
 
     assert client.reached == []
     assert psutil.Process().num_fds() == before
     await until(lambda: client.connection.channel_count == 0)
+
+
+async def flood(client: Victim) -> None:
+    """Open many channels at once that the client refuses."""
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(ATTEMPTS):
+            tasks.create_task(client.assert_refused(client.open("localhost", number % 1024)))
+
+
+async def test_a_flood_does_not_end_a_tunnel_to_another_server(
+    client: Victim, tmp_path: Path
+) -> None:
+    (tmp_path / "honest").mkdir()
+    async with victim(tmp_path / "honest") as honest:
+        port = port_of(await honest.listen("web", TcpAddress("localhost", 0)))
+        async with asyncio.TaskGroup() as tasks:
+            attack = tasks.create_task(flood(client))
+            await honest.open("localhost", port)
+            await attack
+            await honest.open("localhost", port)
+
+        assert honest.reached == ["web", "web"]
+        assert client.reached == []
