@@ -30,7 +30,7 @@ COUNT_INTERVAL = 1.0
 
 MARGIN = 512
 """Free places with which no look at the descriptors is necessary, which takes a system call or two:
-nothing opens so many others within COUNT_INTERVAL."""
+nothing else opens as many within COUNT_INTERVAL."""
 
 
 class ShareUsedUpError(OSError):
