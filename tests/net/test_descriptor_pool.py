@@ -69,6 +69,14 @@ def test_descriptors_without_a_place_count_once_they_are_noticed() -> None:
     assert process.pool.free == 256 - 64 - 20 - 150 - 1
 
 
+def test_the_reserve_is_kept_if_the_descriptors_cannot_be_counted() -> None:
+    process = FakeProcess(limit=4096, opened=4096 - 64)
+    process.pool.count = lambda: 0
+
+    with pytest.raises(ShareUsedUpError, match="only the reserve"):
+        process.pool.take(KEY)
+
+
 def test_the_reserve_is_kept_even_between_two_counts() -> None:
     process = FakeProcess()
     process.pool.take(KEY)

@@ -75,6 +75,7 @@ class DescriptorPool:
     now: Callable[[], float] = time.monotonic
     _shares: Shares = field(default_factory=Shares)
     _others: int = 0  # open descriptors that have no place
+    _is_counted: bool = False
     _counted_at: float = float("-inf")
     _evictable: dict[Holder, dict[Place, Callable[[], None]]] = field(default_factory=dict)
 
@@ -93,7 +94,10 @@ class DescriptorPool:
         """The number of places that can be taken, all holders together."""
         if self.now() - self._counted_at >= COUNT_INTERVAL:
             self._counted_at = self.now()
-            self._others = max(0, self.count() - self.taken)
+            counted = self.count()
+            self._is_counted = counted > 0
+            if self._is_counted:
+                self._others = max(0, counted - self.taken)
         return self.limit() - self.reserve - self._others - self.taken
 
     def held_by(self, holder: Holder) -> int:
@@ -112,7 +116,7 @@ class DescriptorPool:
             )
             raise ShareUsedUpError(errno.EMFILE, f"too many connections are open: {reason}")
         # Descriptors that have no place may have been opened since they were counted.
-        if free < MARGIN:
+        if free < MARGIN or not self._is_counted:
             self.check_reserve(self.reserve)
 
     def make_room(self, *holders: Holder) -> None:
