@@ -46,7 +46,7 @@ def run_with_asyncssh(folder: Path, source: str, *lines: str) -> str:
     (folder / "asyncssh").mkdir()
     (folder / "asyncssh" / "__init__.py").write_text(source)
     config = folder / "tunnels.toml"
-    config.write_text('[tunnels.t]\nhost = "host"\nsocks = ["0"]\n')
+    config.write_text('[tunnels.t]\nhost = "host"\nsocks = ["1080"]\n')
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(folder), *sys.path]),
