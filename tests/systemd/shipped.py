@@ -1,12 +1,18 @@
-"""The generated text of the files in units/. As a program, this module writes them."""
+"""The generated text of the files in units/, and of the units that docs/relay.md shows.
+
+As a program, this module writes them.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from tests.markdown import blocks
 from tunnelkeeper.systemd.unit_templates import DEFAULT_PROGRAM, UnitKind, UnitOptions, unit_files
 
-UNITS_DIRECTORY = Path(__file__).parents[2] / "units"
+ROOT = Path(__file__).parents[2]
+UNITS_DIRECTORY = ROOT / "units"
+RELAY_PAGE = ROOT / "docs" / "relay.md"
 
 
 def generate_unit_texts() -> dict[str, str]:
@@ -28,3 +34,9 @@ def generate_relay_system_units() -> dict[str, str]:
 if __name__ == "__main__":
     for name, text in generate_unit_texts().items():
         (UNITS_DIRECTORY / name).write_text(text)
+    page = RELAY_PAGE.read_text(encoding="utf-8")
+    for shown, text in zip(
+        blocks(RELAY_PAGE, "ini"), generate_relay_system_units().values(), strict=True
+    ):
+        page = page.replace(shown, text)
+    RELAY_PAGE.write_text(page, encoding="utf-8")

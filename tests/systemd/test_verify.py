@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.imports import ROOT
 from tests.markdown import blocks
 from tests.requirements import require
-from tests.systemd.shipped import UNITS_DIRECTORY, generate_relay_system_units
+from tests.systemd.shipped import RELAY_PAGE, UNITS_DIRECTORY, generate_relay_system_units
 from tunnelkeeper.systemd.unit_templates import RELAY, UnitKind, UnitOptions, unit_files
 
 if TYPE_CHECKING:
@@ -80,6 +79,6 @@ def test_the_relay_of_the_system_is_hardly_exposed(tmp_path: Path) -> None:
 
 
 def test_the_page_of_the_relay_shows_the_generated_units() -> None:
-    shown = blocks(ROOT / "docs" / "relay.md", "ini")
+    shown = blocks(RELAY_PAGE, "ini")
 
     assert shown == [text for _, text in generate_relay_system_units().items()]
