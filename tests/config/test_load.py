@@ -266,10 +266,10 @@ def test_a_file_without_read_permission_is_reported(unreadable: Path) -> None:
 def test_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "tunnels.toml"
     file.write_text("[tunnels.t]\nhost = 'h'\nproxy_command = 'id'\n")
-    file.chmod(0o664)
+    file.chmod(0o666)
 
     assert only_problem(file).message == (
-        f"can be written by its group (mode 0664); run `chmod go-w {file}`"
+        f"can be written by others (mode 0666); run `chmod go-w {file}`"
     )
 
     file.chmod(0o644)

@@ -47,7 +47,7 @@ def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
 @pytest.mark.parametrize(
     ("name", "mode", "message"),
     [
-        ("relay.toml", 0o664, "can be written by its group"),
+        ("relay.toml", 0o666, "can be written by others"),
         (".", 0o777, "relay can be written by others"),
         ("relay_host_key", 0o660, "others can read it"),
         ("keys", 0o757, "keys can be written by others"),
@@ -92,11 +92,11 @@ def test_keys_of_a_file_that_others_can_write_are_refused_until_it_is_mended(
 ) -> None:
     path = source.path.parent / "keys" / "box"
     store = AuthorizedKeysStore(f"{path.parent}/%u")
-    path.chmod(0o620)
+    path.chmod(0o622)
 
     assert store.keys_for_blocking("box") is NO_KEYS
     assert caplog.messages[-1] == (
-        f"cannot read authorized keys: {path}: can be written by its group (mode 0620); "
+        f"cannot read authorized keys: {path}: can be written by others (mode 0622); "
         f"run `chmod go-w {path}`"
     )
 

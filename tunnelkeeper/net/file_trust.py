@@ -70,9 +70,9 @@ def find_distrust(
 def find_strict_distrust(path: str | os.PathLike[str], uid: int | None = None) -> list[Distrust]:
     """Return all reasons to refuse a config or key file, as StrictModes of sshd and ssh would.
 
-    As for ssh's own config ("Bad owner or permissions"), no group may write the file itself.
-    Folders above the user's home folder do not count (safe_path() in OpenSSH's misc.c). What is
-    not a regular file is not judged: reading it fails, or gives nothing.
+    A private group may write, as for the ssh of Debian and Fedora: with umask 002, editors create
+    such files. Folders above the user's home folder do not count (safe_path() in OpenSSH's
+    misc.c). What is not a regular file is not judged: reading it fails, or gives nothing.
 
     uid: None for the user of this process.
 
@@ -147,8 +147,6 @@ def _judge_strictly(component: Component, user: int) -> Distrust | None:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or component.is_link):
         return None
     reason = _judge(component, user, owner_only=False)
-    if reason is None and stat.S_ISREG(mode) and mode & stat.S_IWGRP:
-        reason = f"can be written by its group (mode {stat.S_IMODE(mode):04o})"
     if reason is None:
         return None
     return Distrust(
