@@ -132,3 +132,23 @@ async def test_a_failing_factory_closes_only_its_client(
 
     assert received.decode() == name
     assert "an internal fault; please report it" in caplog.text
+
+
+async def test_accepting_many_clients_leaves_the_turn_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ACCEPT_SECONDS", 0.0)
+    served: list[int] = []
+
+    class Slow(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            served.append(len(served))
+
+    async with accepting(socket.socket(), Slow) as acceptor:
+        address = acceptor.socket.getsockname()
+        clients = [socket.create_connection(address) for _ in range(3)]  # nothing runs meanwhile
+        acceptor._accept()
+        assert len(served) == 1
+        await until(lambda: len(served) == len(clients))
+        for client in clients:
+            client.close()

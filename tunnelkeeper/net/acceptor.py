@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 ACCEPT_BATCH = 32
 """Clients accepted in one turn of the loop, so that a burst of clients does not block the rest."""
 
+ACCEPT_SECONDS = 0.0005
+"""Seconds after which no further client is accepted in the same turn."""
+
 ACCEPT_RETRY_DELAY = 1.0
 """Seconds to wait when accept() fails for lack of descriptors or memory; as in asyncio."""
 
@@ -67,7 +70,10 @@ class Acceptor:
         self.socket.close()
 
     def _accept(self) -> None:
-        for _ in range(ACCEPT_BATCH):
+        turn_end = self._loop.time() + ACCEPT_SECONDS
+        for number in range(ACCEPT_BATCH):
+            if number and self._loop.time() >= turn_end:
+                return
             try:
                 self._check()
                 client, peername = self.socket.accept()
