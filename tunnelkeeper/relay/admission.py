@@ -230,15 +230,15 @@ class AdmissionProtocol(asyncio.Protocol):
         """Whether it waits for its turn."""
         return self._transport is not None
 
-    def process_received(self, turn_end: float) -> float:
+    def process_received(self, turn_end: float) -> int:
         """Hand the connection to the transport that `create_transport` returns."""
         del turn_end
         transport, self._transport = self._transport, None
         if transport is None:
-            return 0.0
+            return 0
         self._admission.discard(self)
         protocol = self._create_transport(self._address)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()
-        return 0.0
+        return 0

@@ -163,11 +163,11 @@ class BoundedConnection(LivenessConnection):
 
     # -- output that the peer does not read --------------------------------------------------
 
-    def process_received(self, turn_end: float) -> float:
+    def process_received(self, turn_end: float) -> int:
         """Process data from the peer, unless it does not read what it is sent."""
         if self._has_unread_output():
             self.connection_lost(asyncssh.ConnectionLost("it does not read what it is sent"))
-            return 0.0
+            return 0
         return super().process_received(turn_end)
 
     def _has_unread_output(self) -> bool:

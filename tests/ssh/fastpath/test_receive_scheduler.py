@@ -62,13 +62,13 @@ class FakeConnection:
     def has_received(self) -> bool:
         return self.packets > 0
 
-    def process_received(self, turn_end: float) -> float:
+    def process_received(self, turn_end: float) -> int:
         while self.packets:
             self.packets -= 1
             self.loop.now += self.cost
             if self.loop.now >= turn_end:
                 break
-        return 0.0
+        return 0
 
 
 def make() -> tuple[Any, ReceiveScheduler]:
@@ -174,3 +174,29 @@ def test_logins_are_fair_between_addresses() -> None:
         loop.turn()
 
     assert not honest.packets
+
+
+def test_a_turn_ends_earlier_when_its_tasks_take_long() -> None:
+    loop, scheduler = make()
+
+    class Opening(FakeConnection):
+        """Each packet starts a task that takes a millisecond."""
+
+        def process_received(self, turn_end: float) -> int:
+            started = 0
+            while self.packets and self.loop.now < turn_end - started * scheduler.task_seconds:
+                self.packets -= 1
+                self.loop.now += self.cost
+                started += 1
+                self.loop.call_soon(lambda: self.loop.advance(0.001))
+            return started
+
+    connection = Opening(loop, packets=1000)
+    scheduler.receive(connection)
+    for _ in range(50):
+        loop.turn()
+    before = connection.packets
+    loop.turn()
+
+    assert scheduler.task_seconds > 0.0009
+    assert before - connection.packets == 1

@@ -33,6 +33,10 @@ UNQUEUED_SHARE = 0.5
 LOGIN_SHARE = 1 / 3
 """Share of the time for logins while other connections are in use."""
 
+MIN_TASK_SECONDS, MAX_TASK_SECONDS = 0.0001, 0.005
+"""Bounds of the estimated time of a task that a packet starts, such as the opening of a channel. It
+runs after the turn, so a turn ends earlier by the estimate for each task."""
+
 IDLE_AFTER = 0.1
 """Seconds without data on established connections after which logins get all the time."""
 
@@ -59,10 +63,10 @@ class Receiver(Protocol):
     def is_logging_in(self) -> bool:
         """Whether the peer has not proved who it is, and belongs to the queue of logins."""
 
-    def process_received(self, turn_end: float) -> float:
+    def process_received(self, turn_end: float) -> int:
         """Process at least one packet, and more until a time of the clock.
 
-        Returns the seconds to charge in addition, for work that was only started.
+        Returns the number of tasks that were started.
         """
 
     @property
@@ -88,6 +92,9 @@ class ReceiveScheduler:
         self._credit = CREDIT_SECONDS
         self._credited_at = self._established_at = clock()
         self._logins_from = 0.0
+        self.task_seconds = 0.0002
+        self._tasks = 0
+        self._turn_ended_at: float | None = None  # if tasks of that turn run before the next one
 
     def is_waiting(self, receiver: Receiver) -> bool:
         """Return whether a connection waits for its turn."""
@@ -126,9 +133,10 @@ class ReceiveScheduler:
     def _process(self, receiver: Receiver, turn_end: float) -> None:
         is_login = receiver.is_logging_in
         began = self.clock()
-        extra = receiver.process_received(turn_end)
+        tasks = receiver.process_received(turn_end)
+        self._tasks += tasks
         now = self.clock()
-        spent = now - began + extra
+        spent = now - began + tasks * self.task_seconds
         if is_login:
             self.charge_login(receiver, spent)
         else:
@@ -156,15 +164,26 @@ class ReceiveScheduler:
     def _run(self) -> None:
         """Process the data of one turn of the loop."""
         self._is_scheduled = False
+        self._measure_tasks()
         turn_end = self.clock() + TURN_SECONDS
         if self._logins and self.clock() >= self._logins_from:
             self._process_next(self._logins, turn_end)
         while self._established:
-            self._process_next(self._established, turn_end)
-            if self.clock() >= turn_end:
+            self._process_next(self._established, turn_end - self._tasks * self.task_seconds)
+            if self.clock() >= turn_end - self._tasks * self.task_seconds:
                 break
         if self._waiting:
             self._schedule()
+        if self._is_scheduled and self._tasks:
+            self._turn_ended_at = self.clock()
+
+    def _measure_tasks(self) -> None:
+        """Adapt the estimate: the tasks of the last turn have run since it ended."""
+        if self._turn_ended_at is not None:
+            seconds = (self.clock() - self._turn_ended_at) / self._tasks
+            estimate = (3 * self.task_seconds + seconds) / 4
+            self.task_seconds = min(MAX_TASK_SECONDS, max(MIN_TASK_SECONDS, estimate))
+        self._turn_ended_at, self._tasks = None, 0
 
     def _process_next(self, queue: FairQueue[Receiver], turn_end: float) -> None:
         while queue:

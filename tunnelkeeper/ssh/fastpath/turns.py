@@ -22,10 +22,6 @@ from tunnelkeeper.ssh.fastpath.receive_scheduler import scheduler_of
 if TYPE_CHECKING:
     import asyncio
 
-TASK_SECONDS = 0.0002
-"""What a connection is charged for a task that a packet starts, such as the opening of a channel.
-The task runs after the turn, so its time is not measured."""
-
 LAST_DATA_SECONDS = 0.005
 """Seconds for data that arrived before the connection was lost."""
 
@@ -62,14 +58,14 @@ class TurnConnection(SSHConnection):
         is_left = self._is_interrupted or bool(self._unprocessed)
         return is_left and self._transport is not None and not self._is_answering
 
-    def process_received(self, turn_end: float) -> float:
+    def process_received(self, turn_end: float) -> int:
         """Process received data until a time of the monotonic clock, but one packet at least."""
         self._tasks_started = 0
         self._process_until(turn_end)
         self._pause_or_resume_reading()
         if self._is_eof_received and not self.has_received:
             super().eof_received()
-        return self._tasks_started * TASK_SECONDS
+        return self._tasks_started
 
     # -- asyncssh ----------------------------------------------------------------------------
 
@@ -98,7 +94,7 @@ class TurnConnection(SSHConnection):
         """Start a task, and count it for the turn."""
         self._tasks_started += 1
         if self._turn_end is not None:
-            self._turn_end -= TASK_SECONDS
+            self._turn_end -= self.scheduler.task_seconds
         return super().create_task(coro, task_logger)
 
     def _recv_data(self) -> None:
