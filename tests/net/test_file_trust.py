@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.requirements import require_root
-from tunnelkeeper.net.file_trust import find_distrust, find_strict_distrust, judge_status
+from tunnelkeeper.net.file_trust import (
+    find_distrust,
+    find_strict_distrust,
+    is_root_mapped,
+    judge_status,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -177,3 +182,17 @@ def test_folders_above_the_home_folder_do_not_count(
 
 def test_devices_are_not_judged() -> None:
     assert find_strict_distrust("/dev/null") == []
+
+
+@pytest.mark.parametrize(
+    ("uid_map", "is_mapped"),
+    [
+        ("         0          0 4294967295\n", True),  # no namespace
+        ("         0          0          1\n", True),  # unshare --map-root-user, by root
+        ("         0       1000          1\n", False),  # the same by a user
+        ("      1000       1000          1\n", False),  # bubblewrap
+        ("0 1000 1\n1 100000 65536\n", False),  # rootless podman
+    ],
+)
+def test_a_sandbox_without_root_is_recognized(uid_map: str, is_mapped: bool) -> None:
+    assert is_root_mapped(uid_map) is is_mapped

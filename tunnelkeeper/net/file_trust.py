@@ -182,15 +182,24 @@ def _is_private_group(gid: int, uid: int) -> bool:
     return group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
 
 
+def is_root_mapped(uid_map: str) -> bool:
+    """Return whether the root of the surrounding system has an id in a user namespace.
+
+    uid_map: the text of /proc/PID/uid_map; each line has the first id inside, the first id outside,
+    and a count (user_namespaces(7)).
+    """
+    return any(line.split()[1:2] == ["0"] for line in uid_map.splitlines())
+
+
 @cache
 def _unmapped_root() -> int | None:
     """Return the id that root's files have in a user namespace without root; None elsewhere.
 
-    In such a sandbox (user_namespaces(7)) even `/` belongs to this id.
+    In such a sandbox even `/` belongs to this id, as do the files of all other users of the system.
+    Which of them is root cannot be told from inside.
     """
     try:
-        ranges = [line.split() for line in _UID_MAP.read_text().splitlines()]
-        if any(first == "0" for first, *_ in ranges):
+        if is_root_mapped(_UID_MAP.read_text()):
             return None
         return int(_OVERFLOW_UID.read_text())
     except (OSError, ValueError):
