@@ -114,6 +114,7 @@ class Connections(RuleBasedStateMachine):
         account.assign_key("ann")
         account.close()
 
+        assert account.is_closed
         assert account.acquire(BYTES, 1) is not None
         assert not account.free(BYTES)
         assert not any(account.held(resource) for resource in Resource)

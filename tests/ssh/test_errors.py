@@ -19,6 +19,7 @@ from tunnelkeeper.ssh.errors import (
     to_connect_error,
     to_failure,
 )
+from tunnelkeeper.ssh.memory_budget import OverBudgetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +163,16 @@ def test_each_exception_has_its_cause(
     assert failure.cause is cause
     assert failure.hop == HOP
     assert text in failure.message
+
+
+def test_a_connection_that_was_closed_to_free_memory_names_the_amounts() -> None:
+    reason = "it held 90.0 MB of memory, the most of all; the limit of the process is 100.0 MB"
+
+    failure = to_failure(OverBudgetError(reason), "me@db:22", "forwards")
+
+    assert failure.cause is Cause.LOCAL_RESOURCES
+    assert failure.message == f"disconnected to free memory: {reason}"
+    assert failure.hop == "me@db:22"
 
 
 def test_a_failure_error_keeps_its_failure() -> None:

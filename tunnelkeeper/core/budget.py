@@ -79,6 +79,11 @@ class Account(Generic[Owner]):
         self._holders: tuple[_Holder, ...] = ()
         self._join()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection has ended."""
+        return not self._holders
+
     def held(self, resource: Resource) -> int:
         """Return what the connection holds."""
         return self._own.held[resource]

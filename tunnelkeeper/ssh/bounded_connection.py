@@ -13,7 +13,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncssh
-from asyncssh.constants import DISC_BY_APPLICATION
+from asyncssh.constants import DISC_BY_APPLICATION, OPEN_CONNECT_FAILED
 
 from tunnelkeeper.core.budget import Budget
 from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
@@ -139,6 +139,8 @@ class BoundedConnection(LivenessConnection):
             ChannelOpenError: The connection is closed.
         """
         payer = payer or self.account
+        if payer.is_closed:
+            raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "SSH connection closed")
         window = first_window(memory_budget.free_for_windows(payer))
         size = window + memory_budget.CHANNEL_BYTES
         exceeded = memory_budget.reserve(payer, size)
