@@ -372,3 +372,19 @@ async def test_a_transfer_continues_over_a_new_key_exchange(tmp_path: Path) -> N
         asyncio.timeout(20),
     ):
         assert await exchange(site.port, data) == sha256(data).encode()
+
+
+async def test_a_channel_that_asyncssh_makes_takes_packets_of_the_usual_size(
+    connection: Connection,
+) -> None:
+    """Asyncssh makes the channels of a forwarded agent, without naming sizes."""
+    for create in (
+        connection.transport.create_tcp_channel,
+        connection.transport.create_unix_channel,
+    ):
+        channel: Any = create()
+        try:
+            assert channel._recv_pktsize == 32 * 1024
+            assert channel._recv_window >= channel._recv_pktsize
+        finally:
+            channel._cleanup()

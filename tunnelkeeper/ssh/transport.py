@@ -29,6 +29,7 @@ from tunnelkeeper.ssh.auth.openssh_certificate import is_certificate, parse_cert
 from tunnelkeeper.ssh.bounded_connection import BoundedConnection
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
 from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
+from tunnelkeeper.ssh.fastpath.receive_window import MAX_PACKET, OPEN_WINDOW
 from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
 from tunnelkeeper.ssh.forwarded_channels import ForwardedChannelsMixin
 from tunnelkeeper.ssh.greeting import GreetingMixin
@@ -147,7 +148,11 @@ class BaseTransport(BoundedConnection):
         self.add_writer(endpoint)
 
     def create_tcp_channel(
-        self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
+        self,
+        encoding: Any = None,
+        errors: Any = "strict",
+        window: Any = OPEN_WINDOW,
+        max_pktsize: Any = MAX_PACKET,
     ) -> SSHTCPChannel[bytes]:
         """Return a new TCP channel with bounded memory; the budget decides on its window.
 
@@ -159,7 +164,11 @@ class BaseTransport(BoundedConnection):
         return self.create_counted_channel(create, max_pktsize)
 
     def create_unix_channel(
-        self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
+        self,
+        encoding: Any = None,
+        errors: Any = "strict",
+        window: Any = OPEN_WINDOW,
+        max_pktsize: Any = MAX_PACKET,
     ) -> SSHUNIXChannel[bytes]:
         """Return a new Unix-socket channel with bounded memory.
 
