@@ -209,6 +209,17 @@ def test_a_line_that_would_not_work_is_not_written(
     assert lines_of(configuration, "box17") == []
 
 
+@pytest.mark.parametrize("user", ["box.17", "localhost", "2222", "box-", "xn--a"])
+def test_a_user_that_is_no_name_gets_no_port_of_the_relay(
+    configuration: RelayConfiguration, user: str
+) -> None:
+    key = public(new_key())
+    with pytest.raises(EnrolmentError, match=f"^{user} cannot be a name"):
+        add(configuration, user, key=key)
+    assert lines_of(configuration, user) == []
+    add(configuration, user, listen=("home:22",), key=key)
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     [
@@ -229,8 +240,9 @@ def test_a_file_that_is_not_one_public_key_is_refused(
 
 @pytest.mark.parametrize("user", ["", "..", "../box", "a/b", "a b", ".box", "-x", "a" * 65])
 def test_a_user_cannot_lead_out_of_the_folder(configuration: RelayConfiguration, user: str) -> None:
-    with pytest.raises(EnrolmentError, match="is not a user name"):
-        add(configuration, user, listen=("home:22",), key=public(new_key()))
+    for listen in ((), ("home:22",)):
+        with pytest.raises(EnrolmentError, match="is not a user name"):
+            add(configuration, user, listen=listen, key=public(new_key()))
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

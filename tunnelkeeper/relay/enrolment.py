@@ -83,8 +83,9 @@ def rights_of(
 
     Raises EnrolmentError if they are malformed, or if relay.toml does not let them work.
     """
+    _file_of(user, configuration)  # checks that it is a user name
     listening = tuple(
-        _permit(f"{user}:{written}" if written.isdecimal() else written, "--listen")
+        _permit(f"{_name_of(user)}:{written}" if written.isdecimal() else written, "--listen")
         for written in listen
     )
     opening = tuple(_permit(written, "--open") for written in open_)
@@ -177,6 +178,17 @@ def read_public_key(text: str, source: str) -> str:
     if options:
         raise EnrolmentError(f"{source}: expected a public key without options")
     return f"{algorithm} {encoded}"
+
+
+def _name_of(user: str) -> str:
+    """Return the name of a user, without which a port would be one of the relay itself."""
+    if listen_name(user) is None:
+        raise EnrolmentError(
+            f"{user} cannot be a name to listen on: a name has letters, digits, '-' and '_', with "
+            "at least one letter, and is no local host; choose another user, or pass "
+            "--listen NAME:PORT"
+        )
+    return user
 
 
 def _permit(written: str, option: str) -> HostPermit:
