@@ -168,7 +168,7 @@ class BoundedConnection(LivenessConnection):
     def process_received(self, turn_end: float) -> int:
         """Process data from the peer, unless it does not read what it is sent."""
         if self._has_unread_output():
-            self.connection_lost(asyncssh.ConnectionLost("it does not read what it is sent"))
+            self._force_close(asyncssh.ConnectionLost("it does not read what it is sent"))
             return 0
         return super().process_received(turn_end)
 

@@ -123,16 +123,24 @@ def test_an_eof_waits_for_the_data_in_front_of_it() -> None:
     assert "Connection lost" in client.state.ended
 
 
-def test_what_arrived_before_a_reset_is_processed() -> None:
+@pytest.mark.parametrize(
+    ("end", "reported"),
+    [
+        pytest.param(ConnectionResetError(), "ConnectionResetError", id="reset"),
+        pytest.param(None, "Connection lost", id="closed channel of a jump host"),
+        pytest.param(asyncssh.ConnectionLost("jump"), "jump", id="lost jump host"),
+    ],
+)
+def test_what_arrived_before_the_end_is_processed(end: Exception | None, reported: str) -> None:
     client = in_turns()
     client.open()
     client.transport.data_received(flood(client, 30) + client.peer.data(b"last"))
 
-    client.transport.connection_lost(ConnectionResetError())
+    client.transport.connection_lost(end)
     client.loop.run()
 
     assert client.sessions[0].received == b"last"
-    assert "ConnectionResetError" in client.state.ended
+    assert reported in client.state.ended
 
 
 @pytest.mark.parametrize("count", [1, 500])

@@ -85,8 +85,11 @@ class TurnConnection(SSHConnection):
         return None
 
     def connection_lost(self, exc: Exception | None = None) -> None:
-        """Process the data that arrived before, in a bounded time, and close."""
-        if isinstance(exc, OSError) and self.has_received:
+        """Process the data that arrived before, in a bounded time, and close.
+
+        The channel of a jump host ends without an error, or with that of its own connection.
+        """
+        if self.has_received:
             self._process_until(self.scheduler.clock() + LAST_DATA_SECONDS)
         super().connection_lost(exc)
 
