@@ -9,12 +9,15 @@ from tunnelkeeper.core.login_budget import (
     BYTES_PER_TRY,
     PACKETS,
     PACKETS_PER_TRY,
+    PADDING_BURST,
+    PADDING_PER_SECOND,
     REKEY_BURST,
     REKEY_BYTES,
     REKEY_INTERVAL,
     UNLIMITED_TRIES,
     LoginBudget,
     LoginBudgetError,
+    PaddingLimit,
     RekeyLimit,
 )
 
@@ -65,3 +68,17 @@ def test_the_answers_are_never_more_frequent_than_the_limit(pauses: list[float])
 
     for first, last in zip(answered, answered[REKEY_BURST:], strict=False):
         assert last - first >= REKEY_INTERVAL * 0.999
+
+
+def test_a_peer_that_sends_only_padding_is_read_slowly() -> None:
+    limit, now = PaddingLimit(0.0), 0.0
+    for number in range(10 * PADDING_BURST):
+        now += limit.delay(number, now)
+
+    assert now >= 9 * PADDING_BURST / PADDING_PER_SECOND * 0.99
+
+
+def test_a_peer_that_pads_each_packet_does_not_wait() -> None:
+    limit = PaddingLimit(0.0)
+
+    assert not any(limit.delay(number, 0.0) for number in range(0, 100_000, 2))

@@ -1,4 +1,4 @@
-"""What a client may send before it has logged in, and how often it may ask for new keys afterwards.
+"""What a client may send before it has logged in, and what it may repeat how often afterwards.
 
 A login needs one key exchange and a few packets for each key that is tried. A client that sends
 more keeps the server busy without proving who it is. The clock is a parameter.
@@ -24,6 +24,9 @@ REKEY_INTERVAL = 1.0
 
 REKEY_BYTES = 1024 * 1024
 """Received bytes after which it may ask once more too, since RekeyLimit of ssh counts bytes."""
+
+PADDING_BURST, PADDING_PER_SECOND, PADDING_PER_PACKET = 1000, 100.0, 2
+"""Messages that ask for nothing: how many at once, per second, and with each other packet."""
 
 
 class LoginBudgetError(Exception):
@@ -83,3 +86,27 @@ class RekeyLimit:
         self._credit = min(REKEY_BURST, self._credit + earned) - 1
         self._counted_at = now
         return max(0.0, -self._credit * REKEY_INTERVAL)
+
+
+class PaddingLimit:
+    """The messages of a peer that ask for nothing: MSG_IGNORE, MSG_DEBUG and MSG_UNIMPLEMENTED.
+
+    Some peers send an empty MSG_IGNORE with every packet, and few send more.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._credit = float(PADDING_BURST)
+        self._counted_at, self._number = now, 0
+
+    def delay(self, number: int, now: float) -> float:
+        """Count a message; return the seconds after which to read on.
+
+        number: the sequence number of its packet (RFC 4253 section 6.4), which counts the others.
+        """
+        others = max(0, number - self._number - 1)
+        self._number = number
+        elapsed = max(0.0, now - self._counted_at)
+        earned = elapsed * PADDING_PER_SECOND + others * PADDING_PER_PACKET
+        self._counted_at = now
+        self._credit = min(PADDING_BURST, self._credit + earned) - 1
+        return max(0.0, -self._credit / PADDING_PER_SECOND)

@@ -9,9 +9,10 @@ import asyncssh
 import pytest
 from asyncssh.constants import MSG_GLOBAL_REQUEST, MSG_IGNORE
 from asyncssh.encryption import get_encryption
-from asyncssh.packet import String
+from asyncssh.packet import SSHPacket, String
 
 from tests.ssh.established import Established
+from tunnelkeeper.core.login_budget import PADDING_BURST
 from tunnelkeeper.ssh.fastpath.receive_scheduler import TURN_SECONDS, ReceiveScheduler
 
 PACKETS = 1000
@@ -134,7 +135,7 @@ def test_an_eof_waits_for_the_data_in_front_of_it() -> None:
 def test_what_arrived_before_the_end_is_processed(end: Exception | None, reported: str) -> None:
     client = in_turns()
     client.open()
-    client.transport.data_received(flood(client, 30) + client.peer.data(b"last"))
+    client.transport.data_received(flood(client, 10) + client.peer.data(b"last"))
 
     client.transport.connection_lost(end)
     client.loop.run()
@@ -154,3 +155,16 @@ def test_nothing_is_processed_after_the_end(count: int) -> None:
     client.loop.run()
 
     assert client.sessions[0].received == received
+
+
+def test_after_many_messages_that_ask_for_nothing_the_next_packet_waits() -> None:
+    transport = Established().transport
+    transport.scheduler = ReceiveScheduler(transport._loop, lambda: 0.0)
+
+    def process(number: int) -> Any:
+        return transport.process_packet(MSG_IGNORE, number, SSHPacket(String(b"")))
+
+    assert all(process(number) is True for number in range(PADDING_BURST))
+    wait = process(PADDING_BURST)
+    assert asyncio.iscoroutine(wait)
+    wait.close()

@@ -8,19 +8,26 @@ private parts of asyncssh and rests on asyncssh 2.24.1.
 
 from __future__ import annotations
 
+from asyncio import sleep
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from asyncssh.connection import SSHConnection
+from asyncssh.constants import MSG_DEBUG, MSG_IGNORE, MSG_UNIMPLEMENTED
 
 from tunnelkeeper.core.fair_queue import Flow
+from tunnelkeeper.core.login_budget import PaddingLimit
 from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.net.stream_transport import BufferList
 from tunnelkeeper.ssh.fastpath.receive_scheduler import scheduler_of
 
 if TYPE_CHECKING:
     import asyncio
+
+    from asyncssh.packet import SSHPacket
+
+PADDING_MESSAGES = frozenset({MSG_IGNORE, MSG_DEBUG, MSG_UNIMPLEMENTED})
 
 LAST_DATA_SECONDS = 0.005
 """Seconds for data that arrived before the connection was lost."""
@@ -44,6 +51,7 @@ class TurnConnection(SSHConnection):
         self._is_reading_paused = False
         self._is_eof_received = False  # before the data in front of it was processed
         self._tasks_started = 0
+        self._padding_limit = PaddingLimit(self.scheduler.clock())
 
     # -- receive_scheduler.Receiver ----------------------------------------------------------
 
@@ -118,6 +126,15 @@ class TurnConnection(SSHConnection):
         if is_async:
             self.scheduler.receive(self)
             self._pause_or_resume_reading()
+
+    def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> Any:
+        """Process a packet. After too many that ask for nothing, the next one waits."""
+        result = super().process_packet(pkttype, pktid, packet)
+        if pkttype in PADDING_MESSAGES:
+            delay = self._padding_limit.delay(pktid, self.scheduler.clock())
+            if delay:
+                return sleep(delay)
+        return result
 
     # -- inside ------------------------------------------------------------------------------
 
