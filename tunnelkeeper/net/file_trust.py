@@ -196,7 +196,7 @@ def _unmapped_root() -> int | None:
     """Return the id that root's files have in a user namespace without root; None elsewhere.
 
     In such a sandbox even `/` belongs to this id, as do the files of all other users of the system.
-    Which of them is root cannot be told from inside.
+    Nothing inside shows which of them are root's.
     """
     try:
         if is_root_mapped(_UID_MAP.read_text()):
