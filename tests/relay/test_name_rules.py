@@ -89,6 +89,13 @@ def test_no_rule_grants_a_name_that_permit_open_has(named: str) -> None:
     assert is_granted("dbx:22", names=("*",), permit_open=permit_open)
 
 
+def test_the_refusal_of_a_host_says_how_names_are_opened() -> None:
+    permits = (parse_open("box17:22"),)
+    refusal = check_listen_name(Name("box17", 22), "box17", OWN_USER, permits, KeyOptions())
+
+    assert str(refusal).endswith('permit_open opens the names of clients with "names"')
+
+
 def test_a_name_needs_a_port() -> None:
     assert not is_granted("box17:0")
 

@@ -5,17 +5,26 @@ It listens nowhere and changes nothing.
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import ConfigError, Problem
+from tunnelkeeper.core.wildcards import ascii_lower, matches
+from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.relay import authorized_keys_store, host_key, revoked_keys, strict_modes
+from tunnelkeeper.relay.authorized_keys_store import path_for
 from tunnelkeeper.relay.host_key import HostKeyError
+from tunnelkeeper.relay.name_rules import OPENS_NAMES
+from tunnelkeeper.relay.permits import ANY_HOST, HostPermit
+from tunnelkeeper.relay.registry import listen_name
 
 if TYPE_CHECKING:
     from tunnelkeeper.relay.config import ConfigSource, RelayConfiguration
 
 _USER = "%u"
+_PERMITLISTEN = re.compile(rb'permitlisten="([A-Za-z0-9_*?-]+):', re.IGNORECASE)
 
 
 def check(
@@ -51,6 +60,7 @@ def check(
     problems += revoked_keys.find_problems(configuration.revoked_keys)
     warnings += authorized_keys_store.find_problems(configuration.authorized_keys)
     warnings += _shared_names(source, configuration)
+    warnings += _names_as_hosts(source, configuration)
     return problems, warnings
 
 
@@ -65,3 +75,40 @@ def _shared_names(source: ConfigSource, configuration: RelayConfiguration) -> li
         'file for each user prevents that: authorized_keys = "authorized_keys/%u"'
     )
     return [Problem(str(source.path), None, "names", message)]
+
+
+def _names_as_hosts(source: ConfigSource, configuration: RelayConfiguration) -> list[Problem]:
+    """Warn if permit_open has a name that a client could have otherwise, and makes it a host.
+
+    The names are those of users with a file of keys, and those in a permitlisten.
+    """
+    hosts = {
+        name
+        for permit in configuration.permit_open
+        if isinstance(permit, HostPermit) and (name := listen_name(permit.host.removesuffix(".")))
+    }
+    if not hosts or not configuration.names:
+        return []
+    pattern = configuration.authorized_keys
+    patterns: set[str] = set()
+    for path in authorized_keys_store.existing_files(pattern):
+        with suppress(OSError):  # reported above
+            permits = _PERMITLISTEN.findall(read_regular_file(path))
+            patterns.update(ascii_lower(permit.decode("ascii")) for permit in permits)
+    has_own_files = _USER in pattern and _USER in configuration.names
+    meant = {
+        name
+        for name in hosts
+        if any(matches(name, listened) for listened in patterns - {ANY_HOST})
+        or (has_own_files and (file := path_for(pattern, name)) is not None and file.exists())
+    }
+    return [
+        Problem(
+            str(source.path),
+            None,
+            "permit_open",
+            f"{name} is a host because it is in permit_open, so no client can listen on this name; "
+            f"{OPENS_NAMES}",
+        )
+        for name in sorted(meant)
+    ]

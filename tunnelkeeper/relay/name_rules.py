@@ -27,6 +27,9 @@ OWN_USER = ("%u",)
 NEVER_SEEN = "never seen; a host of this name has to be in permit_open of relay.toml"
 """The reason in place of a time when no client has listened on a name."""
 
+OPENS_NAMES = 'permit_open opens the names of clients with "names"'
+"""What to write instead of a name that became a host by being in permit_open."""
+
 _PATTERN = re.compile(r"(?:[A-Za-z0-9_*?-]|%u){1,63}")
 
 
@@ -71,7 +74,8 @@ def check_listen_name(
         return Refusal(f"the name {name} needs a port other than 0")
     if is_host(name, permit_open):
         return Refusal(
-            f"{name} is a host in permit_open of relay.toml, so no client can listen on this name"
+            f"{name} is a host in permit_open of relay.toml, so no client can listen on this name; "
+            f"{OPENS_NAMES}"
         )
     by_pattern = any(matches(name, _expand(pattern, user)) for pattern in patterns)
     if by_pattern or _is_granted_by_key(name, port, options):
