@@ -129,6 +129,20 @@ async def test_a_server_cannot_cross_two_forwards_whose_ports_it_chose(client: V
     await client.assert_refused(client.open("localhost", first + second))
 
 
+async def test_a_channel_of_openssh_5_has_no_port_if_the_server_chose_it(client: Victim) -> None:
+    client.connection.transport.set_extra_info(server_version="SSH-2.0-OpenSSH_5.9p1 Debian-5")
+    await client.assert_refused(client.open("localhost", 0))
+    port = port_of(await client.listen("chosen", TcpAddress("localhost", 0)))
+
+    await client.open("localhost", 0)
+    await client.open("localhost", port)
+    assert client.reached == ["chosen", "chosen"]
+    await client.assert_refused(client.open("", 0))
+    await client.assert_refused(client.open("localhost", port % 65535 + 1))
+    await client.listen("second", TcpAddress("localhost", 0))
+    await client.assert_refused(client.open("localhost", 0))
+
+
 async def test_nothing_is_served_without_a_listener(client: Victim, tmp_path: Path) -> None:
     await client.assert_refused(client.open("localhost", 22))
     await client.assert_refused(client.open("", 0))

@@ -41,6 +41,9 @@ MAX_CHANNELS = 4096
 """Channels of a connection with which its server opens no further one, as CHANNELS_MAX_CHANNELS in
 OpenSSH's channels.c. A channel that we have closed counts until the server closes it as well."""
 
+PORTLESS_VERSIONS = "SSH-2.0-OpenSSH_5", "SSH-1.99-OpenSSH_5"
+"""Servers whose channels do not name a port that they chose."""
+
 _TCP, _UNIX = b"tcpip-forward", b"streamlocal-forward@openssh.com"
 
 
@@ -94,6 +97,7 @@ class ForwardedChannelsMixin:
     create_tcp_channel: Callable[..., SSHTCPChannel[bytes]]
     create_unix_channel: Callable[..., SSHUNIXChannel[bytes]]
     start_task: Callable[..., asyncio.Task[None]]
+    get_extra_info: Callable[..., Any]
     channel_count: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -207,11 +211,24 @@ class ForwardedChannelsMixin:
 
     def _find_listener(self, key: ListenKey) -> ServerListener:
         """Return the listener of a channel. Raises ChannelOpenError, which refuses the channel."""
-        try:
-            return self._listeners[key]
-        except KeyError:
+        listener = self._listeners.get(key) or self._find_without_port(key)
+        if listener is None:
             message = "this client did not ask for that listener"
-            raise asyncssh.ChannelOpenError(OPEN_ADMINISTRATIVELY_PROHIBITED, message) from None
+            raise asyncssh.ChannelOpenError(OPEN_ADMINISTRATIVELY_PROHIBITED, message)
+        return listener
+
+    def _find_without_port(self, key: ListenKey) -> ServerListener | None:
+        """Return the listener of a channel that names port 0 instead of the port that was chosen.
+
+        The sshd of OpenSSH 5 does that (SSH_BUG_DYNAMIC_RPORT in OpenSSH's compat.c). ssh then
+        serves the first such listener; here there must be only one on the address.
+        """
+        version: str = self.get_extra_info("server_version", "")
+        if not version.startswith(PORTLESS_VERSIONS):
+            return None
+        chosen = [each for each in self._listeners.values() if each.is_server_chosen]
+        found = [each for each in chosen if (each.key[0], 0) == key]
+        return found[0] if len(found) == 1 else None
 
 
 def _text(packet: SSHPacket) -> str:
