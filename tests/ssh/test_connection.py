@@ -19,6 +19,12 @@ from tunnelkeeper.forwarding.gate import Gate
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters
 from tunnelkeeper.ssh import connection as module
 from tunnelkeeper.ssh import open_channel
+from tunnelkeeper.ssh.remote_command import (
+    CommandEndpoint,
+    CommandKind,
+    CommandRefusedError,
+    RemoteCommand,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -302,3 +308,13 @@ async def test_cancelling_the_close_still_releases_everything(server: Server) ->
         assert closing.cancelled()
         assert connection.keepalive_monitor._timer is None
         await until(lambda: not server.connections)
+
+
+async def test_a_command_on_a_connection_that_has_ended_is_refused(
+    server: Server, connection: Connection
+) -> None:
+    server.drop()
+    await connection.wait_ended()
+
+    with pytest.raises(CommandRefusedError, match="closed"):
+        await connection.run_command(RemoteCommand(CommandKind.COMMAND, "true"), CommandEndpoint())

@@ -227,26 +227,24 @@ class Connection:
         text: Any = os.fsencode(command.text)
         if terminal is not None:
             self.set_traffic_class(self.host.ip_qos.interactive)
-        opening = self.transport.create_command_channel().create(
-            session,
-            # As bytes: arguments and variables of this machine may be in any encoding.
-            command=text if command.kind is CommandKind.COMMAND else None,
-            subsystem=text if command.kind is CommandKind.SUBSYSTEM else None,
-            env={os.fsencode(name): os.fsencode(value) for name, value in command.environment},
-            request_pty=terminal is not None,
-            term_type=terminal.name if terminal else None,
-            term_size=(terminal.columns, terminal.lines) if terminal else None,
-            term_modes=dict(terminal.modes) if terminal else {},
-            x11_forwarding=False,
-            x11_display=None,
-            x11_auth_path=None,
-            x11_single_connection=False,
-            agent_forwarding=command.agent_socket is not None,
-        )
         try:
+            opening = self.transport.create_command_channel().create(
+                session,
+                # As bytes: arguments and variables of this machine may be in any encoding.
+                command=text if command.kind is CommandKind.COMMAND else None,
+                subsystem=text if command.kind is CommandKind.SUBSYSTEM else None,
+                env={os.fsencode(name): os.fsencode(value) for name, value in command.environment},
+                request_pty=terminal is not None,
+                term_type=terminal.name if terminal else None,
+                term_size=(terminal.columns, terminal.lines) if terminal else None,
+                term_modes=dict(terminal.modes) if terminal else {},
+                x11_forwarding=False,
+                x11_display=None,
+                x11_auth_path=None,
+                x11_single_connection=False,
+                agent_forwarding=command.agent_socket is not None,
+            )
             await self._shielded_request(opening, lambda _: endpoint.abort())
-        except asyncssh.ChannelOpenError as error:
-            raise CommandRefusedError(describe(error)) from error
         except (OSError, asyncssh.Error, ValueError) as error:
             raise CommandRefusedError(describe(error)) from error
 
