@@ -15,7 +15,7 @@ from asyncssh.constants import DISC_BY_APPLICATION
 
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.authorized_keys_store import UnreadableKeysError
-from tunnelkeeper.relay.key_auth import Denied, reauthorize
+from tunnelkeeper.relay.key_auth import Denied, reauthorize, size_problem
 from tunnelkeeper.relay.revoked_keys import revocation
 from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeys, UnreadableListError
 
@@ -135,7 +135,9 @@ class LiveAccess:
             if client.transport.is_closed():
                 continue
             verdict = reauthorize(client.admitted, keys, client.address.host, now)
-            reason = revocation(revoked, client.admitted.key)
+            key = client.admitted.key
+            required = self._context.configuration.required_rsa_size
+            reason = revocation(revoked, key) or size_problem(key, required)
             if reason is None and isinstance(verdict, Denied):
                 reason = verdict.reason
             if reason is not None:
