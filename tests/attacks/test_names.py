@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,8 @@ import pytest
 
 from tests.forwarding.services import echo, service
 from tests.relay.in_process_relay import LOOPBACK, InProcessRelay, new_key, serve_relay
-from tests.ssh.waiting import until
+from tests.ssh.waiting import DEADLINE, until
+from tunnelkeeper.relay import host_names
 from tunnelkeeper.relay.name_rules import OWN_USER
 from tunnelkeeper.relay.permits import ANYTHING, HostPermit, NamesPermit
 
@@ -187,3 +190,30 @@ async def test_a_reload_ends_the_connection_of_a_name_that_is_no_longer_granted(
         assert change.startswith("disconnected mallory@127.0.0.1:")
         assert "the name db is not granted to mallory" in change
         await until(lambda: relay.bound_targets == ["box17:22"])
+
+
+async def test_a_reload_during_the_lookup_of_a_name_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_names, "LOOKUP_TIMEOUT", DEADLINE)
+    looked_up, answered = threading.Event(), threading.Event()
+
+    def look_up(_name: str) -> list[str]:
+        looked_up.set()
+        answered.wait(DEADLINE)
+        return []
+
+    async with (
+        serve_relay(tmp_path, hosts=look_up) as relay,
+        relay.client() as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        request = tasks.create_task(is_refused(client, "db"))
+        try:
+            await until(looked_up.is_set)
+            await relay.reload(names=OWN_USER)
+        finally:
+            answered.set()
+
+        assert await request
+        assert relay.bound_targets == []

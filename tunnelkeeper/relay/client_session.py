@@ -243,6 +243,7 @@ class ClientSession:
         held = self._context.registry.named(target.name, target.port)
         if held is None or held.owner.identity != self.identity:  # a takeover waits for no lookup
             ensure_allowed(await self._context.host_names.check(target.name))
+            ensure_allowed(self._check_name(target))  # a reload may have changed the rules
         self._check_listener_limit()
         self._claim(Binding(target, self, host, target.port, iso_now()))
         return target.port
