@@ -85,12 +85,14 @@ def test_a_statement_that_logs_too_often_is_bounded() -> None:
     now = [0.0]
     line_filter = LineFilter(lambda: now[0])
 
-    def passes(name: str = "tunnelkeeper.relay.other") -> logging.LogRecord | None:
-        record = logging.LogRecord(name, logging.INFO, "file.py", 7, "text %s", ("x",), None)
+    def passes(number: int = 7) -> logging.LogRecord | None:
+        name = "tunnelkeeper.relay.other"
+        record = logging.LogRecord(name, logging.INFO, "file.py", number, "text %s", ("x",), None)
         return record if line_filter.filter(record) else None
 
     assert sum(passes() is not None for _ in range(5000)) == STATEMENT_BURST
     now[0] = INTERVAL
+    assert passes(8) is not None  # another statement takes no count away
     record = passes()
     assert record is not None
     assert record.getMessage() == f"text x ({5000 - STATEMENT_BURST:,} more were not logged)"

@@ -37,6 +37,8 @@ STATEMENT_BURST = 200
 
 USER_LIMIT = 64
 
+_STATEMENT = ("statement",)
+
 log = logging.getLogger(__name__)
 
 
@@ -157,19 +159,20 @@ class LineFilter(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._limiter = LogLimiter(STATEMENT_BURST)
+        self._limiters: dict[tuple[str, int], LogLimiter] = {}  # by file and line
         self._lock = threading.Lock()  # files are read in threads
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to log a record, which then names what was left out before it."""
         if record.name == __name__:  # limited by client already
             return True
-        key = (record.pathname, str(record.lineno))
         now = self._clock()
         with self._lock:
-            left_out = [each.count for each in self._limiter.summaries(now) if each.key == key]
+            statement = (record.pathname, record.lineno)
+            limiter = self._limiters.setdefault(statement, LogLimiter(STATEMENT_BURST))
+            left_out = [each.count for each in limiter.summaries(now)]
             if left_out:
                 record.msg = f"{record.getMessage()} ({sum(left_out):,} more were not logged)"
                 record.args = ()
                 return True
-            return self._limiter.admits(key, "", now)
+            return limiter.admits(_STATEMENT, "", now)
