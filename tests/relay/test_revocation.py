@@ -310,21 +310,6 @@ async def test_a_revoked_key_loses_its_connection_at_the_reload(tmp_path: Path) 
             )
 
 
-async def test_an_rsa_key_that_is_too_small_after_a_reload_loses_its_connection(
-    tmp_path: Path,
-) -> None:
-    key = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
-    async with serve_relay(tmp_path) as relay:
-        relay.authorize(key)
-        async with relay.client(key) as client, relay.client() as other:
-            changes = await relay.reload(required_rsa_size=3072)
-
-            await lose(client)
-            assert changes[-1].endswith("of 2048 bits, and required_rsa_size asks for 3072")
-            assert not other.is_closed()
-            await check_refused(relay, key)
-
-
 @pytest.mark.parametrize("entry", ["serial: 7", "id: the device", "sha256: CA"])
 async def test_certificates_are_revoked_by_a_key_revocation_list(
     tmp_path: Path, entry: str

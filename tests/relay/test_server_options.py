@@ -1,4 +1,4 @@
-"""The relay's options: connections that share them, and host keys."""
+"""The relay's options: connections that share them, host keys, and sizes of keys."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from asyncssh.packet import SSHPacket
 
 from tests.e2e.keys import make_key
+from tests.relay.in_process_relay import serve_relay
+from tests.ssh.waiting import DEADLINE
 from tunnelkeeper.relay.config import RelayConfiguration
 from tunnelkeeper.relay.host_key import HostKeyError, load
 from tunnelkeeper.relay.server_options import server_options
@@ -56,3 +58,21 @@ def test_a_host_key_of_an_old_type_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(HostKeyError, match="ssh-dss is not supported as a host key"):
         load(path)
+
+
+async def test_a_reload_that_raises_the_required_size_ends_weaker_connections(
+    tmp_path: Path,
+) -> None:
+    key = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+    async with serve_relay(tmp_path) as relay:
+        relay.authorize(key)
+        async with relay.client(key) as client, relay.client() as other:
+            changes = await relay.reload(required_rsa_size=3072)
+
+            async with asyncio.timeout(DEADLINE):
+                await client.wait_closed()
+            assert changes[-1].endswith("of 2048 bits, and required_rsa_size asks for 3072")
+            assert not other.is_closed()
+            with pytest.raises(asyncssh.PermissionDenied):
+                async with relay.client(key):
+                    pass
