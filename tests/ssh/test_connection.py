@@ -12,6 +12,7 @@ from tests.ssh.attempts import no_leaks
 from tests.ssh.links import closed_port
 from tests.ssh.server import Server, connected, jump_host
 from tests.ssh.waiting import until
+from tunnelkeeper.core.budget import Budget, Resource
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
@@ -19,6 +20,7 @@ from tunnelkeeper.forwarding.gate import Gate
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters
 from tunnelkeeper.ssh import connection as module
 from tunnelkeeper.ssh import open_channel
+from tunnelkeeper.ssh.memory_budget import memory_limits
 from tunnelkeeper.ssh.remote_command import (
     CommandEndpoint,
     CommandKind,
@@ -318,3 +320,17 @@ async def test_a_command_on_a_connection_that_has_ended_is_refused(
 
     with pytest.raises(CommandRefusedError, match="closed"):
         await connection.run_command(RemoteCommand(CommandKind.COMMAND, "true"), CommandEndpoint())
+
+
+async def test_a_channel_beyond_the_memory_of_a_server_is_refused_and_names_the_limit(
+    connection: Connection,
+) -> None:
+    budget: Budget[Any] = Budget(memory_limits(0, 50_000, 0))
+    connection.transport.use_budget(budget, "server", key="server")
+
+    error = await refusal_of(connection, TcpAddress(LOOPBACK, closed_port()))
+
+    assert error.reason is Reason.RESOURCE_SHORTAGE
+    assert "the limit of the server is 0.1 MB" in str(error)
+    assert not connection.is_closed
+    assert budget.held(Resource.BYTES) == 0

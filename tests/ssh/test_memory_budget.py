@@ -25,6 +25,8 @@ MB = 1_000_000
 class Holder:
     """A connection of a key. ended: why it was ended."""
 
+    key_name = "key"
+
     def __init__(self, budget: Budget[Any], key: str, held: int = 0) -> None:
         self.account: Account[Any] = budget.open(self, "192.0.2.1")
         self.account.assign_key(key)

@@ -77,7 +77,10 @@ class BoundedConnection(LivenessConnection):
     Attributes:
         account: What the connection holds of the budget of its process.
         label: Who the peer is, for the log.
+        key_name: What the key of its account stands for: the key of a client, or a server.
     """
+
+    key_name = "key"
 
     _deferred_packets: list[Any]
     _global_request_queue: list[Any]
@@ -94,12 +97,13 @@ class BoundedConnection(LivenessConnection):
     ) -> None:
         """Count from now on in the budget of the process.
 
-        address: what counts as one source. key: None until the login, for a client.
+        address: what counts as one source. key: the server; None for a client, until its login.
         """
         self.account.close()
         self.account, self.label = budget.open(self, address), label
         if key is not None:
             self.account.assign_key(key)
+            self.key_name = "server"
 
     def end_over_budget(self, error: memory_budget.OverBudgetError) -> None:
         """End the connection and free its memory."""

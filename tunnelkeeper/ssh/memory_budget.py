@@ -46,6 +46,8 @@ class MemoryHolder(Protocol):
     """The owner of an account."""
 
     account: Account[Any]
+    key_name: str
+    """What its key stands for, for the log: a key of a client, or a server."""
 
     @property
     def label(self) -> str:
@@ -107,7 +109,8 @@ def release(account: Account[Any], size: int) -> None:
 
 def shortage_text(account: Account[Any], exceeded: Exceeded) -> str:
     """Return why a request for memory was refused."""
-    return f"{_megabytes(account.held(Resource.BYTES))} of memory held; {_limit_text(exceeded)}"
+    held = _megabytes(account.held(Resource.BYTES))
+    return f"{held} of memory held; {_limit_text(account, exceeded)}"
 
 
 def _is_same(one: Account[Any], other: Account[Any]) -> bool:
@@ -118,14 +121,15 @@ def _end(largest: Account[Any], exceeded: Exceeded) -> None:
     holder: MemoryHolder = largest.owner
     reason = (
         f"it held {_megabytes(largest.held(Resource.BYTES))} of memory, "
-        f"the most of all; {_limit_text(exceeded)}"
+        f"the most of all; {_limit_text(largest, exceeded)}"
     )
     log.warning("%s is disconnected: %s", holder.label, reason)
     holder.end_over_budget(OverBudgetError(reason))
 
 
-def _limit_text(exceeded: Exceeded) -> str:
-    return f"the limit of the {exceeded.level} is {_megabytes(exceeded.limit)}"
+def _limit_text(account: Account[Any], exceeded: Exceeded) -> str:
+    level = account.owner.key_name if exceeded.level is Level.KEY else exceeded.level
+    return f"the limit of the {level} is {_megabytes(exceeded.limit)}"
 
 
 def _megabytes(size: int) -> str:
