@@ -162,7 +162,10 @@ def test_the_command_for_a_wrong_owner_quotes_the_path(tmp_path: Path) -> None:
     os.chown(file, STRANGER, STRANGER)
 
     [reason] = described(file)
-    assert reason == f"belongs to nobody (uid 65534); run `chown -h root '{tmp_path}/a file\\n'`"
+    command = f"chown -h root '{tmp_path}/a file\\n'"
+    assert reason == (
+        f"belongs to nobody (uid 65534); run `{command}`, or run tunnelkeeper as that user"
+    )
 
 
 def test_folders_above_the_home_folder_do_not_count(

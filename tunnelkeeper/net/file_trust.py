@@ -42,7 +42,10 @@ class Distrust:
     def describe(self, path: str) -> str:
         """Return the reason for a message about `path`, with the command that mends it."""
         where = "" if path == self.path else f"{printable(self.path, _PATH_LIMIT)} "
-        return f"{where}{self.reason}; run `{remedy(self)}`"
+        # As the owner's, a relay or a supervisor may need its folder.
+        is_of_other = self.is_owner and os.geteuid() == ROOT
+        otherwise = ", or run tunnelkeeper as that user" if is_of_other else ""
+        return f"{where}{self.reason}; run `{remedy(self)}`{otherwise}"
 
 
 def find_distrust(
