@@ -12,6 +12,7 @@ from tests.forwarding.sites import local_site
 from tests.forwarding.test_local_clients import TARGET, FakeConnection
 from tests.requirements import require_root
 from tests.ssh.waiting import until
+from tunnelkeeper.forwarding import client_users
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,28 @@ async def test_a_client_of_another_user_is_reset() -> None:
 
         assert connection.opened == []
         assert "who is not in allow_users" in site.errors[0]
+
+
+async def test_a_user_who_is_refused_again_and_again_is_looked_up_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lookups: list[int] = []
+
+    def describe(uid: int) -> str:
+        lookups.append(uid)
+        return "someone"
+
+    monkeypatch.setattr(client_users, "describe_user", describe)
+    client_users._describe.cache_clear()
+    async with local_site(TARGET, FakeConnection(), allow_users=(OTHER,)) as site:
+        for _ in range(3):
+            async with client(site.port) as (reader, _):
+                with pytest.raises(ConnectionResetError):
+                    await read_all(reader)
+        assert len(site.errors) == 3
+    client_users._describe.cache_clear()
+
+    assert lookups == [os.geteuid()]
 
 
 async def test_each_client_has_its_own_user() -> None:

@@ -6,6 +6,7 @@ connected, before anything is read from the client. A client whose user is unkno
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.forwarding.counted_socket import CountedSocket
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tunnelkeeper.forwarding.pump import SocketEndpoint
+
+
+@lru_cache(maxsize=256)
+def _describe(uid: int) -> str:
+    """Return a user's name and id. A lookup blocks, and a refused user may come back at once."""
+    return describe_user(uid)
 
 
 class LimitedClient(CountedSocket):
@@ -62,4 +69,4 @@ class LimitedClient(CountedSocket):
             return f"refused a client: its user is unknown: {os_error_text(error)}"
         if uid in self._allow_users:
             return None
-        return f"refused a client of {describe_user(uid)}, who is not in allow_users"
+        return f"refused a client of {_describe(uid)}, who is not in allow_users"
