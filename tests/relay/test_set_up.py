@@ -149,6 +149,21 @@ def test_a_generated_key_is_written_with_mode_0600_and_not_printed(
     assert len(lines_of(configuration, "box17")) == 1
 
 
+def test_a_generated_key_is_removed_if_its_line_cannot_be_written(
+    configuration: RelayConfiguration,
+) -> None:
+    folder = Path(configuration.authorized_keys).parent
+    folder.rename(folder.with_name("away"))
+    with pytest.raises(EnrolmentError, match="`tunnelkeeper relay init` makes it"):
+        add(configuration, "box17")
+    assert not (Path(configuration.path).parent / "id_box17").exists()
+
+    folder.with_name("away").rename(folder)
+    add(configuration, "box17")
+    with pytest.raises(EnrolmentError, match=r"`ssh-keygen -y -f .*id_box17 \| "):
+        add(configuration, "box17")
+
+
 def test_a_second_key_of_a_user_is_added_and_the_same_key_is_not(
     configuration: RelayConfiguration,
 ) -> None:

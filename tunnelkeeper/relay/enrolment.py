@@ -115,8 +115,8 @@ def add(
             public_key = host_key.make_key(new_key, comment=user)
         except FileExistsError:
             raise EnrolmentError(
-                f"{new_key}: exists already; remove it, name another file with --save, or pass the "
-                f"public key with --key {new_key}.pub"
+                f"{new_key}: exists already; name another file with --save, remove it, or add its "
+                f"public key: `ssh-keygen -y -f {new_key} | tunnelkeeper relay add {user} --key -`"
             ) from None
         except OSError as error:
             raise EnrolmentError(f"{new_key}: {os_error_text(error)}") from error
@@ -130,7 +130,12 @@ def add(
             message = f"{file}:{number}: has this key already; `relay remove {user}` removes it"
             raise EnrolmentError(message)
     separator = "" if not text or text.endswith("\n") else "\n"
-    _write(file, f"{text}{separator}{rights.options} {public_key} {user}\n")
+    try:
+        _write(file, f"{text}{separator}{rights.options} {public_key} {user}\n")
+    except EnrolmentError:
+        if private_key is not None:  # a key that nothing accepts would hinder the next attempt
+            _unlink(private_key)
+        raise
     return Enrolment(user, file, fingerprint(blob), rights, private_key)
 
 
