@@ -205,6 +205,8 @@ def _read_own_crontab() -> str:
 def _read_source(path: str, trusts_file: bool) -> str:
     try:
         return read_text(path) if trusts_file else _read_trusted_text(path)
+    except UnreadableError:
+        raise
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # a NUL in the path
