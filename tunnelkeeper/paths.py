@@ -15,6 +15,9 @@ _RELAY_FOLDER = "tunnelkeeper-relay"
 """The relay shares no folder with the supervisor: it may run as another user."""
 
 RELAY_CONFIG = "relay.toml"
+RELAY_SYSTEM_FOLDER = Path("/etc") / _RELAY_FOLDER
+"""The folder of relay.toml for the system unit of the relay."""
+
 RELAY_RUNTIME_FOLDER = Path("/run") / _RELAY_FOLDER
 """The folder of the control socket of a relay that systemd or root started for another user."""
 

@@ -7,10 +7,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from tests.control.fakes import running_server
 from tunnelkeeper import paths
-from tunnelkeeper.cli.relay_instance import connect, default_config, instance_for
+from tunnelkeeper.cli.relay import command
+from tunnelkeeper.cli.relay_instance import config_of, connect, default_config, instance_for
 from tunnelkeeper.cli.settings import CommandError, Settings
 
 if TYPE_CHECKING:
@@ -47,6 +49,33 @@ def system_folder(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(runtime / "config"))
     return folder
+
+
+def test_the_config_file_of_the_system_is_used_if_there_is_no_other(
+    runtime: Path, system_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "RELAY_SYSTEM_FOLDER", system_folder)
+    own = runtime / "config" / "tunnelkeeper-relay" / "relay.toml"
+    assert config_of(Settings(), None) == (own, False)
+
+    (system_folder / "relay.toml").touch()
+    assert config_of(Settings(), None) == (system_folder / "relay.toml", True)
+    assert config_of(Settings(), str(runtime / "x.toml")) == (runtime / "x.toml", True)
+
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert config_of(Settings(), None) == (own, False)
+
+
+def test_relay_check_reads_the_config_file_of_the_system(
+    system_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "RELAY_SYSTEM_FOLDER", system_folder)
+    (system_folder / "relay.toml").write_text("listen = 1\n")
+    done = CliRunner().invoke(command, ["check"], obj=Settings(), standalone_mode=False)
+
+    assert done.return_value == 2
+    assert f"{system_folder}/relay.toml:1: listen" in done.output
 
 
 @pytest.mark.parametrize("is_named", [True, False])

@@ -17,7 +17,7 @@ from tunnelkeeper import paths
 from tunnelkeeper.cli import launch, status_table
 from tunnelkeeper.cli.check import report_findings
 from tunnelkeeper.cli.relay_access import ban, kick, unban
-from tunnelkeeper.cli.relay_instance import connect, instance_for
+from tunnelkeeper.cli.relay_instance import config_of, connect, instance_for
 from tunnelkeeper.cli.relay_setup import add, init, remove
 from tunnelkeeper.cli.relay_table import (
     HEADERS,
@@ -45,8 +45,9 @@ _config = click.option("--config", metavar="FILE", help="The config file, relay.
 def command() -> None:
     """Run a relay for machines behind NAT, or query a running one.
 
-    The config file is ~/.config/tunnelkeeper-relay/relay.toml, unless --config names another. If
-    only one relay is running, `status` and `reload` find it without --config.
+    The config file is ~/.config/tunnelkeeper-relay/relay.toml, unless --config names another.
+    Without it, `check`, `add` and `remove` use /etc/tunnelkeeper-relay/relay.toml. If only one
+    relay is running, `status`, `reload`, `kick`, `ban` and `unban` find it without --config.
     """
 
 
@@ -128,8 +129,8 @@ def check(settings: Settings, config: str | None, as_json: bool) -> int:
 
     Prints nothing if there is no problem. Problems make the exit code 2, warnings do not.
     """
-    instance = instance_for(settings, config)
-    findings = launch.check_relay(instance.config, must_exist=instance.is_named)
+    path, is_named = config_of(settings, config)
+    findings = launch.check_relay(path, must_exist=is_named)
     return report_findings(findings, as_json=as_json)
 
 

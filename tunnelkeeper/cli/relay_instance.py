@@ -47,6 +47,15 @@ def instance_for(settings: Settings, config: str | None) -> RelayInstance:
     return RelayInstance(config_file, socket, option is not None)
 
 
+def config_of(settings: Settings, config: str | None) -> tuple[Path, bool]:
+    """Return relay.toml, and whether it must exist; that of the system if there is no other."""
+    instance = instance_for(settings, config)
+    system = paths.RELAY_SYSTEM_FOLDER / paths.RELAY_CONFIG
+    if not instance.is_named and not instance.config.exists() and system.exists():
+        return system, True
+    return instance.config, instance.is_named
+
+
 def default_config(env: Environment) -> Path:
     """Return the config file without --config; one beside tunnels.toml if only that exists."""
     return existing_config(

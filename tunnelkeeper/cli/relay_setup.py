@@ -13,9 +13,9 @@ import msgspec
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.relay_instance import connect, instance_for
+from tunnelkeeper.cli.relay_instance import config_of, connect, instance_for
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
-from tunnelkeeper.cli.unit_options import RELAY_SYSTEM_FOLDER, unit_texts
+from tunnelkeeper.cli.unit_options import unit_texts
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
@@ -94,7 +94,7 @@ def init(
     """
     named = config if config is not None else settings.config_option
     if system and named is None:
-        named = str(RELAY_SYSTEM_FOLDER / paths.RELAY_CONFIG)
+        named = str(paths.RELAY_SYSTEM_FOLDER / paths.RELAY_CONFIG)
     instance = instance_for(settings, named)
     files = launch.init_relay(
         instance.config, listen, address, SYSTEM_STATE_FOLDER if system else None
@@ -175,7 +175,7 @@ def add(
         "new_key": Path.cwd() / (save or f"id_{name.replace('/', '_')}"),
         "address": address,
     }
-    path, is_named = _config_of(settings, config)
+    path, is_named = config_of(settings, config)
     try:
         added = launch.add_to_relay(path, request, must_exist=is_named)
     except ConfigError as error:
@@ -218,7 +218,7 @@ def remove(
 
     The reload ends the connections of the removed keys.
     """
-    path, is_named = _config_of(settings, config)
+    path, is_named = config_of(settings, config)
     try:
         file, removed = launch.remove_from_relay(path, name, key, must_exist=is_named)
     except ConfigError as error:
@@ -243,18 +243,9 @@ def remove(
     return ExitCode.OK
 
 
-def _config_of(settings: Settings, config: str | None) -> tuple[Path, bool]:
-    """Return relay.toml, and whether it must exist; without an option also that of the system."""
-    instance = instance_for(settings, config)
-    system = RELAY_SYSTEM_FOLDER / paths.RELAY_CONFIG
-    if not instance.is_named and not instance.config.exists() and system.exists():
-        return system, True
-    return instance.config, instance.is_named
-
-
 def _reload(settings: Settings, config: str | None, path: Path) -> tuple[list[str] | None, str]:
     """Reload the relay of a config file; return what changed, or None and why it was not."""
-    is_system = path == RELAY_SYSTEM_FOLDER / paths.RELAY_CONFIG
+    is_system = path == paths.RELAY_SYSTEM_FOLDER / paths.RELAY_CONFIG
     try:
         with connect(settings, None if is_system else config, WORK_TIMEOUT) as client:
             return list(client.reload()), ""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 PROGRAM = "tunnelkeeper"
 SYSTEM_FOLDER = Path("/etc/tunnelkeeper")
-RELAY_SYSTEM_FOLDER = Path("/etc/tunnelkeeper-relay")
 """The folders of tunnels.toml and relay.toml of a system unit without --config."""
 
 
@@ -85,7 +84,7 @@ def _relay_options(settings: Settings, on_failure: str, *, is_system: bool) -> U
     config, named = instance.config, instance.is_named
     if is_system and not named:
         config = existing_config(
-            RELAY_SYSTEM_FOLDER / paths.RELAY_CONFIG, SYSTEM_FOLDER / paths.RELAY_CONFIG
+            paths.RELAY_SYSTEM_FOLDER / paths.RELAY_CONFIG, SYSTEM_FOLDER / paths.RELAY_CONFIG
         )
     is_default = not is_system and config == default_config(_service_environment())
     options = [] if is_default else ["--config", str(config)]
