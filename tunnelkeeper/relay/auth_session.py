@@ -18,6 +18,7 @@ from tunnelkeeper.relay.authorized_keys_store import UnreadableKeysError
 from tunnelkeeper.relay.bounded_login import TooMuchBeforeLoginError
 from tunnelkeeper.relay.client_session import ClientSession
 from tunnelkeeper.relay.key_auth import (
+    NOT_AUTHORIZED,
     Admitted,
     AuthAttempts,
     Denied,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.context import RelayContext
     from tunnelkeeper.relay.key_auth import Candidate
     from tunnelkeeper.relay.transport import ServerTransport
+
+NO_KEY = "no key was offered"
 
 MIN_FAIL_DELAY = 0.005
 """Minimum seconds before a key is refused (MIN_FAIL_DELAY_SECONDS in OpenSSH's auth2.c). Without
@@ -80,7 +83,7 @@ class AuthSession:
         self._user = ""
         self._admitted: Admitted | None = None
         self._is_authenticated = False
-        self._denial_reason = "no key was offered"
+        self._denial_reason = NO_KEY
         self._is_evicted = False
 
     # -- admission.UnauthenticatedConnection -------------------------------------------------
@@ -125,7 +128,9 @@ class AuthSession:
         if isinstance(verdict, Admitted):
             self._admitted = verdict
             return True
-        self._denial_reason = verdict.reason
+        # ssh offers other keys beside the right one, and their reason says less.
+        if verdict.reason != NOT_AUTHORIZED or self._denial_reason == NO_KEY:
+            self._denial_reason = verdict.reason
         log.debug("%s: %s: %s", self.address, printable(user, 64), verdict.reason)
         await asyncio.sleep(began + MIN_FAIL_DELAY - time.monotonic())
         return False
@@ -194,7 +199,7 @@ class AuthSession:
         self._keys_store = self._context.authorized_keys
         keys = await self._keys_store.keys_for(user)
         if not is_listed(key, keys):
-            return Denied("this key is not authorized")
+            return Denied(NOT_AUTHORIZED)
         candidate = parse_key(key)
         if candidate is None:
             return Denied("not a public key of a supported type")

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 REQUESTS_PER_ATTEMPT = 4
 """An attempt is at most a query and a signature; a client that sends more requests cancels them."""
 
+NOT_AUTHORIZED = "this key is not authorized"
+"""The reason for a key that is in no line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -195,7 +198,7 @@ def authorize(
     blob = candidate.blob if certificate is None else certificate.signing_key.public_data
     line = keys.find(blob, is_authority=certificate is not None)
     if line is None:
-        return Denied("this key is not authorized")
+        return Denied(NOT_AUTHORIZED)
     options = line.options
     location = f"{printable(line.path, 4096)}:{line.number}"
     if options.expired(now):
