@@ -152,3 +152,33 @@ async def test_accepting_many_clients_leaves_the_turn_to_others(
         await until(lambda: len(served) == len(clients))
         for client in clients:
             client.close()
+
+
+class BrokenProtocol(asyncio.Protocol):
+    """Fails as soon as a client is connected, like a program with a fault. ended: is called then.
+
+    What it counts until connection_lost() must not be counted for ever.
+    """
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        raise ZeroDivisionError
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended()
+
+
+async def test_a_protocol_that_fails_at_once_learns_that_its_client_is_gone() -> None:
+    ended: list[bool] = []
+
+    def factory() -> asyncio.Protocol:
+        return BrokenProtocol(lambda: ended.append(True))
+
+    async with accepting(socket.socket(), factory) as acceptor, asyncio.timeout(20):
+        port = acceptor.socket.getsockname()[1]
+        for count in (1, 2):
+            with pytest.raises(ConnectionResetError):
+                await receive_address(port)
+            assert len(ended) == count

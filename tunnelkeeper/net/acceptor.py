@@ -85,13 +85,20 @@ class Acceptor:
                 self._pause_accepting(error)
                 return
             client.setblocking(False)
-            try:
-                StreamTransport(self._loop, client, self._factory(), peername)
-            except Exception:
-                end_if_out_of_memory()
-                reset_at_close(client)
-                client.close()
-                log.exception("an internal fault; please report it: a client could not be served")
+            self._serve(client, peername)
+
+    def _serve(self, client: socket.socket, peername: object) -> None:
+        protocol: asyncio.Protocol | None = None
+        try:
+            protocol = self._factory()
+            StreamTransport(self._loop, client, protocol, peername)
+        except Exception:
+            end_if_out_of_memory()
+            reset_at_close(client)
+            client.close()
+            log.exception("an internal fault; please report it: a client could not be served")
+            if protocol is not None:
+                protocol.connection_lost(None)  # it may be counted, or hold a place
 
     def _pause_accepting(self, error: OSError) -> None:
         if self._loop.time() - self._logged_at >= LOG_INTERVAL:
