@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fake_clock import FakeClock, settle, within_deadline
+from tunnelkeeper.core import log_limiter
 from tunnelkeeper.core.network_changes import Network
 from tunnelkeeper.core.suspend_detection import CHECK_INTERVAL, MIN_STOPPED
 from tunnelkeeper.tunnel import host_monitor
-from tunnelkeeper.tunnel.event_log import EventLog
+from tunnelkeeper.tunnel.event_log import THROTTLE_BURST, EventLog
 from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
 
@@ -135,6 +136,16 @@ async def test_a_process_that_was_stopped_reports_a_resume(harness: MonitorHarne
 
     assert harness.changes == [None]
     assert harness.log == [f"this process was stopped for 5s: {PROBING}"]
+
+
+async def test_the_count_of_a_flood_is_logged_although_nothing_else_is(
+    harness: MonitorHarness,
+) -> None:
+    for number in range(THROTTLE_BURST + 7):
+        harness.event_log.write_throttled("warning", "db", f"port {number} refused", "db")
+    await harness.clock.advance(log_limiter.INTERVAL + CHECK_INTERVAL)
+
+    assert "db: 7 more in the last minute, the last: port 26 refused" in harness.log
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600, 86400 * 365, -86400 * 365])

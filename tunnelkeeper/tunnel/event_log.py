@@ -71,7 +71,7 @@ class EventLog:
         """Add a record. tunnel: the name of a tunnel, or empty for the supervisor itself."""
         if LEVELS[level] < LEVELS[self.level]:
             return
-        self._write_counts()
+        self.write_counts()
         self._write(level, tunnel, message)
 
     def _write(self, level: Level, tunnel: str, message: str) -> None:
@@ -97,13 +97,13 @@ class EventLog:
         if now - self._last_written.get((tunnel, message), -THROTTLE_INTERVAL) < THROTTLE_INTERVAL:
             return
         self._last_written[tunnel, message] = now
-        self._write_counts()
+        self.write_counts()
         if LEVELS[level] >= LEVELS[self.level] and self._limiter.admits(
             (tunnel, kind, level), message, now
         ):
             self._write(level, tunnel, message)
 
-    def _write_counts(self) -> None:
+    def write_counts(self) -> None:
         """Write how many messages were not, in the minutes that have ended."""
         due = self._limiter.next_due
         now = self.clock.monotonic()

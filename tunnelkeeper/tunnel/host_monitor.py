@@ -61,10 +61,14 @@ class HostMonitor:
     _retry: Timer | None = None
 
     async def watch_clocks(self) -> None:
-        """Report every resume from suspend, until cancelled."""
+        """Report every resume from suspend, until cancelled. Let the log write counts that are due.
+
+        Without that, the count of a flood would wait for the next message.
+        """
         before = self._read_clocks()
         while True:
             await self.clock.sleep(CHECK_INTERVAL)
+            self.event_log.write_counts()
             now = self._read_clocks()
             resume = detect_resume(before, now)
             before = now
