@@ -11,9 +11,9 @@ import asyncssh
 import pytest
 
 from tests.forwarding.services import echo, service
-from tests.relay.in_process_relay import LOOPBACK, InProcessRelay, new_key, serve_relay
+from tests.relay.in_process_relay import LOOPBACK, USER, InProcessRelay, new_key, serve_relay
 from tests.ssh.waiting import DEADLINE, until
-from tunnelkeeper.relay import host_names
+from tunnelkeeper.relay import host_names, live_access
 from tunnelkeeper.relay.name_rules import OWN_USER
 from tunnelkeeper.relay.permits import ANYTHING, HostPermit, NamesPermit
 
@@ -190,6 +190,23 @@ async def test_a_reload_ends_the_connection_of_a_name_that_is_no_longer_granted(
         assert change.startswith("disconnected mallory@127.0.0.1:")
         assert "the name db is not granted to mallory" in change
         await until(lambda: relay.bound_targets == ["box17:22"])
+
+
+async def test_a_reload_without_names_ends_the_connections_that_hold_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_access, "SENTENCES", 1)
+    key = new_key()
+    async with serve_relay(tmp_path) as relay:
+        relay.authorize(key, 'permitlisten="home:22",permitlisten="away:22"')
+        async with relay.client(key) as first, relay.client(key, "other") as second:
+            assert not await is_refused(first, "home")
+            assert not await is_refused(second, "away")
+            changes = await relay.reload(names=())
+
+        assert changes[-2].startswith(f"disconnected {USER}@{LOOPBACK}:")
+        assert changes[-2].endswith("home is a host, because names = false in relay.toml")
+        assert changes[-1] == "and 1 more, which are in the log"
 
 
 async def test_a_reload_during_the_lookup_of_a_name_counts(

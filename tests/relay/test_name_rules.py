@@ -96,6 +96,10 @@ def test_the_refusal_of_a_host_says_how_names_are_opened() -> None:
     assert str(refusal).endswith('permit_open opens the names of clients with "names"')
 
 
+def test_without_names_no_permitlisten_grants_one() -> None:
+    assert not is_granted("home:22", names=(), by_key=("home:22",))
+
+
 def test_a_name_needs_a_port() -> None:
     assert not is_granted("box17:0")
 

@@ -121,10 +121,7 @@ class LiveAccess:
             for user, clients in by_user.items():
                 tasks.create_task(check(user, clients))
         self._end_expired()
-        if len(sentences) > SENTENCES:
-            more = f"and {len(sentences) - SENTENCES} more, which are in the log"
-            sentences[SENTENCES:] = [more]
-        return sentences
+        return shortened(sentences)
 
     def _recheck(
         self, clients: list[ClientSession], keys: KeyFile, revoked: RevokedKeys
@@ -166,6 +163,14 @@ class LiveAccess:
             for client in self._clients
             if not client.transport.is_closed() and matches(client)
         ]
+
+
+def shortened(sentences: Sequence[str]) -> list[str]:
+    """Return the first sentences of a reload, and how many more there are."""
+    if len(sentences) <= SENTENCES:
+        return list(sentences)
+    more = len(sentences) - SENTENCES
+    return [*sentences[:SENTENCES], f"and {more} more, which are in the log"]
 
 
 def _disconnect(client: ClientSession, reason: str, message: str) -> None:

@@ -15,7 +15,7 @@ from tunnelkeeper.relay.permits import ANY_HOST, HostPermit
 from tunnelkeeper.relay.policy import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from tunnelkeeper.relay.key_options import KeyOptions
     from tunnelkeeper.relay.permits import Permit
@@ -61,7 +61,7 @@ def is_host(name: str, permit_open: Iterable[Permit]) -> bool:
 def check_listen_name(
     target: Name,
     user: str,
-    patterns: Iterable[str],
+    patterns: Collection[str],
     permit_open: Iterable[Permit],
     options: KeyOptions,
 ) -> Refusal | None:
@@ -70,6 +70,8 @@ def check_listen_name(
     patterns: `names` of relay.toml. permit_open: the relay's.
     """
     name, port = target.name, target.port
+    if not patterns:
+        return Refusal(f"{name} is a host, because names = false in relay.toml")
     if port == 0:
         return Refusal(f"the name {name} needs a port other than 0")
     if is_host(name, permit_open):

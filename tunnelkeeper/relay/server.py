@@ -36,7 +36,7 @@ from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
 from tunnelkeeper.relay.bans import BanList
 from tunnelkeeper.relay.budgets import check_login
 from tunnelkeeper.relay.context import RelayContext
-from tunnelkeeper.relay.live_access import LiveAccess
+from tunnelkeeper.relay.live_access import LiveAccess, shortened
 from tunnelkeeper.relay.per_source import FAIR_BLOCK
 from tunnelkeeper.relay.registry import kind_of
 from tunnelkeeper.relay.server_options import server_options
@@ -172,7 +172,7 @@ class RelayServer:
     async def revalidate(self) -> list[str]:
         """Disconnect the clients that may not log in any more; return a sentence for each."""
         disconnected = await self._live_access.revalidate()  # updates what the keys may do
-        return [*disconnected, *self._disconnect_from_names()]
+        return [*disconnected, *shortened(self._disconnect_from_names())]
 
     def _disconnect_from_names(self) -> list[str]:
         """Disconnect the clients that hold a name which no rule grants any more.
