@@ -68,6 +68,24 @@ def test_a_client_of_another_user_is_recognized(family: int, host: str) -> None:
         assert user_of_client(accepted) == OTHER
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(socket.AF_INET, socket.AF_INET6), (socket.AF_INET6, socket.AF_INET)]
+)
+def test_an_ipv4_address_of_an_ipv6_socket_is_the_same(ours: int, theirs: int) -> None:
+    """Java connects to 127.0.0.1 with such a socket."""
+    mapped = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::ffff:127.0.0.1"}
+    with socket.socket(ours) as listener, socket.socket(theirs) as client:
+        if ours == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind((mapped[ours], 0))
+        listener.listen()
+        client.connect((mapped[theirs], listener.getsockname()[1]))
+        accepted, _ = listener.accept()
+
+        with accepted:
+            assert user_of_client(accepted) == os.geteuid()
+
+
 def test_a_client_that_has_sent_its_end_is_recognized() -> None:
     with connection() as (client, accepted):
         client.shutdown(socket.SHUT_WR)

@@ -34,6 +34,7 @@ _SOCKET_ID = struct.Struct("!HH16s16s")  # inet_diag_sockid: local and remote po
 _INTERFACE_AND_COOKIE = struct.Struct("=III")
 _ANSWER = struct.Struct("=BBBB48sIIIII")  # inet_diag_msg: ..., queues, user, inode
 _NO_COOKIE = 0xFFFFFFFF
+_MAPPED = bytes(10) + b"\xff\xff"  # in front of an IPv4 address of an IPv6 socket
 _ALL_STATES = 0xFFFFFFFF
 _CONNECTED_STATES = frozenset({1, 4, 5, 8, 9, 11})
 """ESTABLISHED and the states of an orderly end (net/tcp_states.h). A socket in SYN_SENT has our
@@ -146,11 +147,27 @@ def parse_answer(data: bytes, ends: TcpEnds) -> int | None:
         raise UnknownUserError(f"the kernel does not tell: {os.strerror(number)}")
     if kind != _BY_FAMILY or len(body) < _ANSWER.size:
         return None
-    _family, state, _, _, found, _, _, _, uid, inode = _ANSWER.unpack_from(body)
-    expected = _encode_id(ends)[: _SOCKET_ID.size]
-    if state not in _CONNECTED_STATES or inode == 0 or found[: _SOCKET_ID.size] != expected:
+    family, state, _, _, found, _, _, _, uid, inode = _ANSWER.unpack_from(body)
+    is_it = _plain_id(family, found) == _plain_id(ends.family, _encode_id(ends))
+    if state not in _CONNECTED_STATES or inode == 0 or not is_it:
         return None
     return int(uid)
+
+
+def _plain_id(family: int, encoded: bytes) -> tuple[int, int, bytes, bytes]:
+    """Return the ports and addresses of a socket; an IPv4 address has four bytes in any family.
+
+    A program such as Java connects to 127.0.0.1 with an IPv6 socket (RFC 4291 section 2.5.5.2).
+    """
+    local_port, remote_port, *addresses = _SOCKET_ID.unpack_from(encoded)
+    local, remote = (_plain_address(family, address) for address in addresses)
+    return local_port, remote_port, local, remote
+
+
+def _plain_address(family: int, padded: bytes) -> bytes:
+    if family == socket.AF_INET:
+        return padded[:4]
+    return padded.removeprefix(_MAPPED)
 
 
 def _encode_id(ends: TcpEnds) -> bytes:
