@@ -71,7 +71,9 @@ def test_a_client_of_another_user_is_recognized(family: int, host: str) -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs"), [(socket.AF_INET, socket.AF_INET6), (socket.AF_INET6, socket.AF_INET)]
 )
-def test_an_ipv4_address_of_an_ipv6_socket_is_the_same(ours: int, theirs: int) -> None:
+def test_an_ipv4_address_of_an_ipv6_socket_is_the_same(
+    ours: socket.AddressFamily, theirs: socket.AddressFamily
+) -> None:
     """Java connects to 127.0.0.1 with such a socket."""
     mapped = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::ffff:127.0.0.1"}
     with socket.socket(ours) as listener, socket.socket(theirs) as client:
