@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+from pathlib import Path
 
 import pytest
 
 from tests.relay.in_process_relay import new_key, public
 from tunnelkeeper.relay.config import ConfigSource
 from tunnelkeeper.relay.config_check import check
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def warnings_about_permit_open(folder: Path, settings: str, user: str, options: str) -> list[str]:
@@ -57,3 +55,21 @@ def test_the_name_of_a_user_that_permit_open_makes_a_host_is_reported(tmp_path: 
 def test_a_host_that_is_no_name_is_not_reported(tmp_path: Path, settings: str) -> None:
     options = 'permitlisten="box17:22",permitlisten="*:22",permitopen="db:22"'
     assert warnings_about_permit_open(tmp_path, settings, "box17", options) == []
+
+
+def test_a_folder_of_keys_that_cannot_be_listed_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "keys"))
+
+    (tmp_path / "keys").mkdir()
+    config = tmp_path / "relay.toml"
+    config.write_text('authorized_keys = "keys/%u"\npermit_open = ["db:22"]\n')
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    problems, warnings = check(ConfigSource(config), has_host_keys=True)
+
+    assert problems == []
+    assert [(warning.path, warning.message) for warning in warnings] == [
+        (str(tmp_path / "keys"), "Permission denied; the files in it are not checked")
+    ]

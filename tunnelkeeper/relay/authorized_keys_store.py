@@ -145,7 +145,11 @@ def _load(path: str, _status: os.stat_result) -> KeyFile:
 
 def find_problems(pattern: str) -> list[Problem]:
     """Return the warnings of `relay check`: skipped lines and missing files."""
-    paths = existing_files(pattern)
+    try:
+        paths = existing_files(pattern)
+    except OSError as error:  # sshd, too, needs no right to list the folder
+        message = f"{error.strerror}; the files in it are not checked"
+        return [Problem(str(error.filename), None, "", message)]
     if not paths:
         return [Problem(pattern, None, "", "no such file; no user can log in")]
     problems: list[Problem] = []
@@ -167,7 +171,10 @@ def _skipped_line(path: str, warning: str) -> Problem:
 
 
 def existing_files(pattern: str) -> list[Path]:
-    """Return the existing files that match a pattern."""
+    """Return the existing files that match a pattern.
+
+    Raises OSError if their folder cannot be listed.
+    """
     before, token, after = pattern.partition(_USER_TOKEN)
     if not token:
         path = Path(pattern.replace("%%", "%"))

@@ -44,8 +44,7 @@ def check(
     host_keys = () if has_host_keys else configuration.host_keys
     if configuration.strict_modes:
         written = [*host_keys, *filter(None, [configuration.revoked_keys])]
-        authorized_keys = authorized_keys_store.existing_files(configuration.authorized_keys)
-        for checked in (*map(Path, written), *authorized_keys):
+        for checked in (*map(Path, written), *_key_files(configuration)):
             problems += strict_modes.find_problems(checked)
     for path in host_keys:
         try:
@@ -62,6 +61,13 @@ def check(
     warnings += _shared_names(source, configuration)
     warnings += _names_as_hosts(source, configuration)
     return problems, warnings
+
+
+def _key_files(configuration: RelayConfiguration) -> list[Path]:
+    try:
+        return authorized_keys_store.existing_files(configuration.authorized_keys)
+    except OSError:  # authorized_keys_store.find_problems reports it
+        return []
 
 
 def _shared_names(source: ConfigSource, configuration: RelayConfiguration) -> list[Problem]:
@@ -91,7 +97,7 @@ def _names_as_hosts(source: ConfigSource, configuration: RelayConfiguration) -> 
         return []
     pattern = configuration.authorized_keys
     patterns: set[str] = set()
-    for path in authorized_keys_store.existing_files(pattern):
+    for path in _key_files(configuration):
         with suppress(OSError):  # reported above
             permits = _PERMITLISTEN.findall(read_regular_file(path))
             patterns.update(ascii_lower(permit.decode("ascii")) for permit in permits)
