@@ -63,7 +63,7 @@ class FairQueue(Generic[T]):
 
     def charge(self, flow: Flow, cost: float) -> None:
         """Charge a flow for work that was done, in any unit."""
-        flow.finish = max(flow.finish, self._now) + cost
+        flow.finish = max(self._now, flow.finish) + cost
         if not self._heap:
             # No other flow has waited for this work. All flows are equal again.
             self._now = flow.finish

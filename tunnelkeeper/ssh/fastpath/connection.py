@@ -302,7 +302,7 @@ class FastPathConnection(TurnConnection):
             if not self._handle_packet(cipher, plain):
                 break
             offset = next_offset
-            if self._is_turn_over:
+            if offset < end and self._is_turn_over:
                 break
         return offset
 

@@ -27,7 +27,7 @@ TURN_SECONDS = 0.0005
 CREDIT_SECONDS = 0.001
 """Seconds of processing that need not queue, after a time of less work."""
 
-UNQUEUED_SHARE = 0.5
+UNQUEUED_SHARE = 0.9
 """Share of the time that may be spent on data that has just arrived, without queueing."""
 
 LOGIN_SHARE = 1 / 3
@@ -104,10 +104,11 @@ class ReceiveScheduler:
         """Process what a connection has received, now or when its turn comes."""
         if receiver in self._waiting or not receiver.has_received:
             return
-        if receiver.is_logging_in or self._established or not self._has_credit():
+        now = self.clock()
+        if receiver.is_logging_in or self._established or not self._has_credit(now):
             self._wait(receiver)
         else:
-            self._process(receiver, self.clock() + TURN_SECONDS)
+            self._process(receiver, now, now + TURN_SECONDS)
 
     def charge_login(self, receiver: Receiver, seconds: float) -> None:
         """Charge a login for work outside its turns."""
@@ -117,12 +118,11 @@ class ReceiveScheduler:
             pause = seconds * (1 / LOGIN_SHARE - 1)
             self._logins_from = max(self._logins_from, now) + pause
 
-    def _has_credit(self) -> bool:
-        now = self.clock()
-        earned = (now - self._credited_at) * UNQUEUED_SHARE
-        self._credit = min(CREDIT_SECONDS, self._credit + earned)
+    def _has_credit(self, now: float) -> bool:
+        credit = self._credit + (now - self._credited_at) * UNQUEUED_SHARE
+        self._credit = min(CREDIT_SECONDS, credit)
         self._credited_at = now
-        return self._credit > 0
+        return credit > 0
 
     def _wait(self, receiver: Receiver) -> None:
         self._waiting.add(receiver)
@@ -130,9 +130,8 @@ class ReceiveScheduler:
         queue.push(receiver, receiver.flow)
         self._schedule()
 
-    def _process(self, receiver: Receiver, turn_end: float) -> None:
+    def _process(self, receiver: Receiver, began: float, turn_end: float) -> None:
         is_login = receiver.is_logging_in
-        began = self.clock()
         tasks = receiver.process_received(turn_end)
         self._tasks += tasks
         now = self.clock()
@@ -190,7 +189,7 @@ class ReceiveScheduler:
             receiver = queue.pop()
             self._waiting.discard(receiver)
             if receiver.has_received:  # else it was closed while it waited
-                self._process(receiver, turn_end)
+                self._process(receiver, self.clock(), turn_end)
                 return
 
 

@@ -70,7 +70,8 @@ class TurnConnection(SSHConnection):
         """Process received data until a time of the monotonic clock, but one packet at least."""
         self._tasks_started = 0
         self._process_until(turn_end)
-        self._pause_or_resume_reading()
+        if self._unprocessed or self._is_interrupted or self._is_reading_paused:
+            self._pause_or_resume_reading()
         if self._is_eof_received and not self.has_received:
             super().eof_received()
         return self._tasks_started
@@ -82,7 +83,8 @@ class TurnConnection(SSHConnection):
         del datatype
         self._unprocessed.append(b"".join(data.views) if isinstance(data, BufferList) else data)
         self.scheduler.receive(self)
-        self._pause_or_resume_reading()
+        if self._unprocessed:
+            self._pause_or_resume_reading()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Close when the data in front of the EOF is processed. True: keep the transport open."""
@@ -162,12 +164,14 @@ class TurnConnection(SSHConnection):
             if self._is_interrupted:
                 self._is_interrupted = False
                 self._recv_data()
-            while self._unprocessed and not (self._is_interrupted or self._is_answering):
+            while self._unprocessed:  # asked first, because most turns process a single read
+                if self._is_interrupted or self._is_answering:
+                    break
                 if self._transport is None:
                     self._unprocessed.clear()
                     break
                 self._process_read(self._unprocessed.popleft())
-                if self._is_turn_over:
+                if self._unprocessed and self._is_turn_over:
                     break
             self._finish_turn()
         except asyncssh.DisconnectError as error:
