@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         rounds += 1
         number += 1
     count = rounds * len(targets) * EXAMPLES_PER_ROUND
-    print(f"{count} inputs for {len(targets)} parsers, {rounds} rounds, last seed {number - 1}")
+    print(f"{count} inputs for {len(targets)} parsers, rounds: {rounds}, last seed {number - 1}")
     return 0
 
 
