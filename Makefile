@@ -14,7 +14,7 @@ PYTEST ?= $(BIN)/pytest
 # The tests wait for servers and clocks more than they compute.
 WORKERS ?= 4
 
-.PHONY: help setup demo bench bench-quick screenshots soak fuzz bench-recovery test test-random check style types format units lock dist clean
+.PHONY: attacks help setup demo bench bench-quick screenshots soak fuzz bench-recovery test test-random check style types format units lock dist clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -52,6 +52,9 @@ bench-recovery: $(READY) ## how soon data flows again after outages, beside auto
 
 soak: $(READY)   ## random faults for MINUTES=30 against ten tunnels, watched; SEED= repeats a run
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --json build/soak.json
+
+attacks: $(READY) ## floods a relay beside an honest client, and prints what both notice (two minutes)
+	$(BIN)/python -m tests.attacks.figures --write build/attacks.md
 
 test: $(READY)   ## every test, with coverage
 	$(PYTEST) -n $(WORKERS) --dist worksteal --cov --cov-report=term

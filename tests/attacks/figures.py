@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import logging
 import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--only", metavar="TEXT", default="", help="attacks with this in the name")
     parser.add_argument("--write", metavar="FILE", type=Path, help="write the table here too")
     arguments = parser.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # attackers write to ended connections
     rows = [HEAD]
     print(HEAD, flush=True)
     for attack in registered():
@@ -120,6 +122,7 @@ def main() -> None:
             rows.append(asyncio.run(run(attack)).row())
             print(rows[-1], flush=True)
     if arguments.write:
+        arguments.write.parent.mkdir(exist_ok=True)
         arguments.write.write_text("\n".join(rows) + "\n")
 
 
