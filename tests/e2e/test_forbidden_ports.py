@@ -210,7 +210,8 @@ def test_our_relay_reports_its_reason(sandbox: Sandbox) -> None:
         failure = failure_of(program)
 
         assert failure.cause == Cause.FORWARD_DENIED
-        assert "port forwarding refused: " in failure.message
+        assert failure.message.startswith("the relay does not allow us to listen on localhost:")
+        assert failure.message.endswith(" is not permitted")
 
 
 def test_a_busy_port_on_dropbear_is_detected_without_an_error_message(sandbox: Sandbox) -> None:

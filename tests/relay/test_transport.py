@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import asyncssh
 import pytest
@@ -12,6 +13,7 @@ from tests.forwarding.services import blob, echo, exchange, service, source
 from tests.relay.in_process_relay import LOOPBACK, InProcessRelay
 from tests.ssh.waiting import until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
+from tunnelkeeper.relay.client_session import ClientSession
 from tunnelkeeper.relay.transport import OPEN_FAILURE_CODES
 from tunnelkeeper.ssh import bounded_connection
 
@@ -54,12 +56,24 @@ async def test_a_client_that_does_not_read_is_disconnected(
         await relay.wait_until_no_clients()
 
 
-async def test_too_many_pending_requests_close_only_their_connection(relay: InProcessRelay) -> None:
+async def test_too_many_pending_requests_close_only_their_connection(
+    relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided, refused = asyncio.Event(), asyncio.Event()
+
+    async def refuse_later(_session: ClientSession, _host: str, _port: int) -> NoReturn:
+        await decided.wait()
+        refused.set()
+        raise ConnectError(Reason.FAILED, "decided at last")
+
+    monkeypatch.setattr(ClientSession, "listen_tcp", refuse_later)
     async with relay.client() as other_client, relay.client() as connection:
         for _ in range(10 * bounded_connection.MAX_PENDING_REQUESTS):
             connection._send_global_request(b"tcpip-forward", b"\0\0\0\4home\0\0\0\x16")
         await connection.wait_closed()
         assert not other_client.is_closed()
+        decided.set()
+        await refused.wait()
 
 
 @pytest.mark.parametrize(
