@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ from hypothesis import settings
 
 from tests.leaks import LeakGuard
 from tests.requirements import require
+from tunnelkeeper.net import thread_executor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The time that an example takes depends on the machine.
-settings.register_profile("any machine", deadline=None)
+EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "50"))
+settings.register_profile("any machine", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("any machine")
 
 
@@ -28,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TUNNELKEEPER_RELAY_USER"] = "root"  # root has to name the user of a relay
     os.umask(0o022)  # a config file that a group can write is refused
     _handle_ignored_signals()
+    # Programs in this process would change it for all tests. Coverage cannot trace a thread that
+    # starts while another one is being traced for the first time.
+    thread_executor.SWITCH_INTERVAL = sys.getswitchinterval()
     config.pluginmanager.register(LeakGuard())
 
 
