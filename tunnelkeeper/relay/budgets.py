@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.shares import Holder, Shares
 from tunnelkeeper.net.descriptor_pool import DescriptorPool, ShareUsedUpError
 from tunnelkeeper.relay import addresses
+from tunnelkeeper.relay.per_source import FAIR_BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,6 @@ servers answer, which can take a minute, even if its client has left."""
 
 LOGIN_RETRY_DELAY = 0.05
 """Seconds for which connections wait to be accepted when only the reserve of the rest is left."""
-
-_IPV6_NETWORK_BITS = 64  # what one customer of a provider has; as in PerSourcePenalties
 
 
 def relay_descriptors() -> DescriptorPool:
@@ -107,12 +106,7 @@ def holders_of(key: bytes, host: str) -> tuple[Holder, ...]:
     """
     holder = Holder("this key", key)
     try:
-        source = addresses.parse(host)
+        is_shared = addresses.parse(host).is_loopback
     except ValueError:
         return (holder,)
-    if source.is_loopback:
-        return (holder,)
-    network: object = source
-    if source.version == 6:
-        network = int(source) >> source.max_prefixlen - _IPV6_NETWORK_BITS
-    return holder, Holder("this address", network)
+    return (holder,) if is_shared else (holder, Holder("this address", FAIR_BLOCK.block_of(host)))
