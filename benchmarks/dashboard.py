@@ -39,13 +39,16 @@ from tunnelkeeper.core.snapshot import (
     SupervisorSnapshot,
     TunnelSnapshot,
 )
+from tunnelkeeper.questions.board import QuestionBoard
+from tunnelkeeper.tunnel.snapshots import question_snapshot
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
     from tunnelkeeper.control.api import Listener
-    from tunnelkeeper.core.snapshot import LogRecord
+    from tunnelkeeper.core.questions import Question
+    from tunnelkeeper.core.snapshot import LogRecord, QuestionSnapshot
 
 ROWS, COLUMNS = 35, 120
 KEYS = b"jjjjjGgkk?\x0c" * 4
@@ -64,6 +67,15 @@ class FakeSupervisor:
         self._process = SupervisorSnapshot("0", os.getpid(), "/tunnels.toml", since, 0, 0.0, 9)
         self._tunnels = [_tunnel(number, since) for number in range(tunnels)]
         self._beats = 0
+        self.questions = QuestionBoard()
+
+    def question_snapshots(self) -> list[QuestionSnapshot]:
+        """Return none."""
+        return []
+
+    def question_snapshot(self, question: Question) -> QuestionSnapshot:
+        """Return the snapshot of a question."""
+        return question_snapshot(question, self.questions.now())
 
     async def status(self, names: list[str] | None) -> StatusSnapshot:
         """Return the status of all tunnels."""

@@ -23,13 +23,20 @@ LAYERS = {
     "systemd": "core atomic_write net",
     "importing": "core atomic_write net config sshconfig autossh systemd",
     "forwarding": "core net",
-    "ssh": "core net forwarding sshconfig",
+    "questions": "core net",
+    "ssh": "core net forwarding sshconfig questions",
     "control": "core net",
-    "tunnel": "core clock net config sshconfig forwarding ssh control systemd presentation",
+    "tunnel": (
+        "core clock net config sshconfig forwarding questions ssh control systemd presentation"
+    ),
     "relay": "core atomic_write paths clock net config control forwarding ssh systemd presentation",
-    "oneshot": "core clock net config sshconfig autossh forwarding ssh control presentation tunnel",
+    "oneshot": (
+        "core clock net config sshconfig autossh forwarding questions ssh control presentation"
+        " tunnel"
+    ),
     "daemon": (
-        "core paths clock net config sshconfig forwarding ssh control systemd presentation tunnel"
+        "core paths clock net config sshconfig forwarding questions ssh control systemd"
+        " presentation tunnel"
     ),
     "demo": "core control relay",
     "dashboard": "core control presentation",
@@ -49,7 +56,8 @@ EXCEPTIONS = {
 
 LIBRARIES = {
     "asyncio": (
-        "clock control daemon dashboard forwarding importing net oneshot relay ssh sshconfig tunnel"
+        "clock control daemon dashboard forwarding importing net oneshot questions relay ssh"
+        " sshconfig tunnel"
     ),
     "asyncssh": "relay ssh",
     "click": "cli",

@@ -22,15 +22,20 @@ from tunnelkeeper.core.snapshot import (
     FailureSnapshot,
     ForwardSnapshot,
     LogRecord,
+    QuestionSnapshot,
     StatusSnapshot,
     SupervisorSnapshot,
     TunnelSnapshot,
 )
+from tunnelkeeper.questions.board import QuestionBoard
+from tunnelkeeper.tunnel.snapshots import question_event, question_snapshot
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tunnelkeeper.core.questions import Change, Question
 
 NOON = "2026-11-22T12:00:00Z"
 DEADLINE = 30.0
@@ -86,6 +91,18 @@ class FakeSupervisor:
         self.has_subscriber_request = asyncio.Event()
         self.has_no_subscribers = asyncio.Event()
 
+        self.questions = QuestionBoard()
+        self.questions.subscribe(lambda change: self.publish(self._question_event(change)))
+
+    def _question_event(self, change: Change) -> Event:
+        return question_event(change, self.questions.now())
+
+    def question_snapshots(self) -> list[QuestionSnapshot]:
+        return [self.question_snapshot(question) for question in self.questions.questions]
+
+    def question_snapshot(self, question: Question) -> QuestionSnapshot:
+        return question_snapshot(question, self.questions.now())
+
     async def status(self, names: list[str] | None) -> StatusSnapshot:
         return self.snapshot(names)
 
@@ -97,6 +114,7 @@ class FakeSupervisor:
                 "0.1.0", os.getpid(), "/etc/tunnels.toml", NOON, 1, 0.1, 9, self.config_changed
             ),
             list(tunnels),
+            self.question_snapshots(),
         )
 
     async def start(self, names: list[str], group: str | None) -> list[str]:

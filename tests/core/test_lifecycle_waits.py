@@ -54,7 +54,7 @@ NEEDS_USER = [
     Cause.HOST_KEY_UNKNOWN,
     Cause.HOST_KEY_CHANGED,
     Cause.AUTH,
-    Cause.SECRET_NEEDED,
+    Cause.ANSWER_NEEDED,
     Cause.SSH_CONFIG,
     Cause.FORWARD_DENIED,
 ]

@@ -46,7 +46,7 @@ def test_a_key_with_a_passphrase_blocks_the_tunnel(sandbox: Sandbox) -> None:
     program = sandbox.program(socks_tunnel("t", sandbox.sshd().port, f'identity_files = "{key}"'))
     program.up()
 
-    blocked = program.wait_for_state("t", "blocked", "secret_needed")
+    blocked = program.wait_for_state("t", "blocked", "answer_needed")
 
     assert blocked.failure is not None
     assert str(key) in blocked.failure.message + blocked.failure.hint

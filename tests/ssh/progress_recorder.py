@@ -17,6 +17,7 @@ class ProgressRecorder:
     infos: list[str] = field(default_factory=list)
     debugs: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    tunnel: str = "t"
 
     def step(self, hop: str, step: Step) -> None:
         self.steps.append((hop, step))

@@ -115,7 +115,7 @@ async def test_an_absent_touch_needs_a_user(server: Server) -> None:
     async with held_key(server, SIGN) as (_, host):
         failure = await failure_of_a_slow_login(host)
 
-    assert failure.cause is Cause.SECRET_NEEDED
+    assert failure.cause is Cause.ANSWER_NEEDED
     assert failure.needs_user
     assert "sign with me@desk" in failure.message
     assert "touch" in failure.hint
@@ -125,7 +125,7 @@ async def test_an_agent_that_never_lists_its_keys_needs_a_user(server: Server) -
     async with held_key(server, LIST) as (_, host):
         failure = await failure_of_a_slow_login(host)
 
-    assert failure.cause is Cause.SECRET_NEEDED
+    assert failure.cause is Cause.ANSWER_NEEDED
     assert "list its keys" in failure.message
     assert "ssh-add -L" in failure.hint
 
@@ -146,7 +146,7 @@ async def test_a_server_that_gives_up_on_the_person_does_not_cause_another_reque
         failure = await attempt
 
         assert agent.requests == [EXTENSION, LIST, SIGN]
-    assert failure.cause is Cause.SECRET_NEEDED
+    assert failure.cause is Cause.ANSWER_NEEDED
 
 
 async def test_a_security_key_without_an_agent_may_need_a_touch_too(
@@ -170,7 +170,7 @@ async def test_a_security_key_without_an_agent_may_need_a_touch_too(
         async with connected(server.host()) as connection:
             assert not connection.is_closed
 
-    assert failure.cause is Cause.SECRET_NEEDED
+    assert failure.cause is Cause.ANSWER_NEEDED
     assert f"the security key of {server.user_key_file} to sign" in failure.message
 
 

@@ -9,9 +9,12 @@ from tunnelkeeper.control.jsonrpc import ErrorCode
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Hashable, Iterable, Sequence
 
     from tunnelkeeper.control.payloads import Event
-    from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
+    from tunnelkeeper.core.questions import Claim, Question, Verdict
+    from tunnelkeeper.core.secret import Secret
+    from tunnelkeeper.core.snapshot import LogRecord, QuestionSnapshot, StatusSnapshot
 
 Listener = Callable[["Event"], None]
 Unsubscribe = Callable[[], None]
@@ -58,11 +61,53 @@ class ConfigRejectedError(RequestError):
         self.problems = tuple(problems)
 
 
+class QuestionsApi(Protocol):
+    """The questions that only a person can answer. client: one client, whatever identifies it.
+
+    The methods raise core.questions.QuestionError.
+    """
+
+    def attend(self, client: Hashable, tunnels: Iterable[str] | None) -> None:
+        """Let a person at this client answer the questions of these tunnels; None: of all."""
+        ...
+
+    def claim(self, client: Hashable, question_id: str) -> Claim:
+        """Let a client answer a question. If no login waits for the answer, one begins."""
+        ...
+
+    async def answer(
+        self, client: Hashable, question_id: str, nonce: str, answers: Sequence[Secret]
+    ) -> Verdict:
+        """Answer a question. The answers are wiped when they have been used."""
+        ...
+
+    def decline(self, client: Hashable, question_id: str) -> None:
+        """Withdraw a client's claim; its person does not answer."""
+        ...
+
+    def disconnect(self, client: Hashable) -> None:
+        """Forget a client that has gone."""
+        ...
+
+
 class SupervisorApi(Protocol):
     """The methods that the control server calls, always in the event loop's thread.
 
     Each may raise RequestError. An unknown name raises NoSuchTunnelError and changes nothing.
     """
+
+    @property
+    def questions(self) -> QuestionsApi:
+        """The questions that its tunnels ask."""
+        ...
+
+    def question_snapshots(self) -> list[QuestionSnapshot]:
+        """Return the open questions, oldest first."""
+        ...
+
+    def question_snapshot(self, question: Question) -> QuestionSnapshot:
+        """Return a question as clients see it."""
+        ...
 
     async def status(self, names: list[str] | None) -> StatusSnapshot:
         """Return these tunnels, in this order. None: all, in the order of the config file."""

@@ -22,7 +22,19 @@ from tunnelkeeper.control.jsonrpc import (
     encode_result,
 )
 from tunnelkeeper.control.methods import METHODS, Methods, answer, described, id_of
-from tunnelkeeper.control.payloads import Connected, ConnectParams, Done, Event, SubscribeParams
+from tunnelkeeper.control.payloads import (
+    Answered,
+    AnswerParams,
+    AttendParams,
+    Claimed,
+    Connected,
+    ConnectParams,
+    Done,
+    Event,
+    QuestionParams,
+    SubscribeParams,
+)
+from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 
 if TYPE_CHECKING:
@@ -128,14 +140,22 @@ class SupervisorConnection(ControlConnection):
     def __init__(
         self, supervisor: SupervisorApi, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        super().__init__(supervisor, reader, writer, {**METHODS, "subscribe": self._subscribe})
+        own = {
+            "subscribe": self._subscribe,
+            "attend": self._attend,
+            "claim": self._claim,
+            "answer": self._answer,
+            "decline": self._decline,
+        }
+        super().__init__(supervisor, reader, writer, {**METHODS, **own})
         self._supervisor = supervisor
+        self._is_asked = False
         self._unsubscribe: Unsubscribe | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether the connection can be closed for another one: no answer or event is awaited."""
-        return super().is_idle and self._unsubscribe is None
+        return super().is_idle and self._unsubscribe is None and not self._is_asked
 
     async def run(self) -> None:
         """Serve requests; send no event afterwards."""
@@ -144,6 +164,8 @@ class SupervisorConnection(ControlConnection):
         finally:
             if self._unsubscribe is not None:
                 self._unsubscribe()
+            if self._is_asked:
+                self._supervisor.questions.disconnect(self)
 
     async def _reply(self, request: Request) -> bytes | None:
         if request.method != "connect":
@@ -158,6 +180,35 @@ class SupervisorConnection(ControlConnection):
         if self._unsubscribe is None:
             self._unsubscribe = supervisor.subscribe(self._send_event, params.counters_every)
         return Done()
+
+    async def _attend(self, supervisor: SupervisorApi, request: Request) -> Done:
+        params = decode_params(request, AttendParams)
+        self._is_asked = True
+        supervisor.questions.attend(self, params.names)
+        return Done()
+
+    async def _claim(self, supervisor: SupervisorApi, request: Request) -> Claimed:
+        params = decode_params(request, QuestionParams)
+        self._is_asked = True
+        claim = supervisor.questions.claim(self, params.id)
+        return Claimed(supervisor.question_snapshot(claim.question), claim.nonce)
+
+    async def _decline(self, supervisor: SupervisorApi, request: Request) -> Done:
+        params = decode_params(request, QuestionParams)
+        supervisor.questions.decline(self, params.id)
+        return Done()
+
+    async def _answer(self, supervisor: SupervisorApi, request: Request) -> Answered:
+        """Read the answers that follow the line, and pass them on. No JSON holds a secret."""
+        try:
+            params = decode_params(request, AnswerParams)
+        except ProtocolError:
+            # Where the answers end is unknown, and they must not be read as requests.
+            self._reader.feed_eof()
+            raise
+        answers = [Secret(await self._reader.readexactly(size)) for size in params.lengths]
+        verdict = await supervisor.questions.answer(self, params.id, params.nonce, answers)
+        return Answered(verdict.accepted, verdict.problem)
 
     def _send_event(self, event: Event) -> None:
         """Send an event, or disconnect a client that does not read."""

@@ -1,7 +1,7 @@
 """The methods of the control protocol that take a request and return an answer. It sends nothing.
 
-METHODS is the supervisor's table. `subscribe` and `connect` change the connection itself, so
-control.client_connection implements them.
+METHODS is the supervisor's table. `subscribe` and `connect` change the connection itself, and those
+who answer questions are clients, so control.client_connection implements these methods.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ from tunnelkeeper.control.payloads import (
     LogLines,
     LogsParams,
     NoParams,
+    Questions,
     RestartParams,
     Selection,
     StatusParams,
     Version,
 )
+from tunnelkeeper.core.questions import NoSuchQuestionError, QuestionError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 
@@ -82,6 +84,10 @@ async def _logs(supervisor: SupervisorApi, params: LogsParams) -> LogLines:
     return LogLines(supervisor.logs(params.name, params.lines))
 
 
+async def _questions(supervisor: SupervisorApi, _params: NoParams) -> Questions:
+    return Questions(supervisor.question_snapshots())
+
+
 async def _shutdown(supervisor: SupervisorApi, _params: NoParams) -> Done:
     supervisor.shutdown()
     return Done()
@@ -109,6 +115,7 @@ METHODS: Methods = {
     "restart": Method(RestartParams, _restart),
     "reload": Method(NoParams, _reload),
     "logs": Method(LogsParams, _logs),
+    "questions": Method(NoParams, _questions),
     "shutdown": Method(NoParams, _shutdown),
 }
 
@@ -143,6 +150,10 @@ def described(error: Exception) -> Error:
         case RequestError():
             data = ErrorData(list(error.problems)) if error.problems else None
             return Error(error.code, str(error), data)
+        case NoSuchQuestionError():
+            return Error(ErrorCode.NOT_FOUND, str(error))
+        case QuestionError():
+            return Error(ErrorCode.FAILED, str(error))
         case TimeoutError():
             return Error(ErrorCode.TIMED_OUT, str(error) or "timed out")
     _log.error("a control request failed", exc_info=error)

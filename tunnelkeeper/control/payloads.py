@@ -10,10 +10,12 @@ from typing import Annotated
 
 import msgspec
 
+from tunnelkeeper.core.questions import MAX_ANSWER_SIZE, MAX_PROMPTS
 from tunnelkeeper.core.snapshot import (  # noqa: TC001  msgspec reads them
     CheckSnapshot,
     ClientFailureSnapshot,
     LogRecord,
+    QuestionSnapshot,
     SupervisorSnapshot,
     TunnelSnapshot,
 )
@@ -64,6 +66,29 @@ class ConnectParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: str
 
 
+class AttendParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """names: the tunnels whose questions a person at this client answers; None for all."""
+
+    names: list[str] | None = None
+
+
+class QuestionParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The id of a question, for `claim` and `decline`."""
+
+    id: str
+
+
+class AnswerParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """lengths: the bytes of each answer. They follow the line, one after the other."""
+
+    id: str
+    nonce: str
+    lengths: Annotated[
+        list[Annotated[int, msgspec.Meta(ge=0, le=MAX_ANSWER_SIZE)]],
+        msgspec.Meta(max_length=MAX_PROMPTS),
+    ]
+
+
 class Version(msgspec.Struct, frozen=True):
     """The result of `version`: the program's version and process id."""
 
@@ -97,6 +122,29 @@ class Connected(msgspec.Struct, frozen=True):
     """The result of `connect`: the bytes that follow come from the target."""
 
     connected: bool = True
+
+
+class Questions(msgspec.Struct, frozen=True):
+    """The result of `questions`: the open ones, oldest first."""
+
+    questions: list[QuestionSnapshot]
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """The result of `claim`: the question as it is asked now, and the nonce for its answer."""
+
+    question: QuestionSnapshot
+    nonce: str
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The result of `answer`. accepted: null if the server decides next; an event follows.
+
+    problem: why the answer does not serve; then the question is asked again.
+    """
+
+    accepted: bool | None
+    problem: str = ""
 
 
 class TunnelEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tunnel"):
@@ -147,4 +195,17 @@ class LogEvent(msgspec.Struct, frozen=True, tag_field="type", tag="log"):
     record: LogRecord
 
 
-Event = TunnelEvent | RemovedEvent | CountersEvent | LogEvent
+class QuestionEvent(msgspec.Struct, frozen=True, tag_field="type", tag="question"):
+    """A question is new or was asked again, or other tunnels wait for it."""
+
+    question: QuestionSnapshot
+
+
+class QuestionClosedEvent(msgspec.Struct, frozen=True, tag_field="type", tag="question_closed"):
+    """A question is closed. outcome: `answered` or `not_needed`."""
+
+    id: str
+    outcome: str
+
+
+Event = TunnelEvent | RemovedEvent | CountersEvent | LogEvent | QuestionEvent | QuestionClosedEvent

@@ -21,7 +21,8 @@ DEFAULT_SSH_PORT = 22  # RFC 4253 section 4.1
 MINIMUM_RSA_SIZE = 1024
 """Bits. OpenSSH accepts no smaller RSA key, whatever RequiredRSASize says (sshkey.h)."""
 
-HostKeyPolicy = Literal["strict", "accept-new"]
+HostKeyPolicy = Literal["strict", "ask", "accept-new"]
+AddKeysToAgent = Literal["no", "yes", "ask", "confirm"]
 AddressFamily = Literal["any", "inet", "inet6"]
 
 
@@ -98,6 +99,9 @@ class Host:
 
     name: its name in the file or the chain, before any lookup. ports are tried in order.
     Paths are absolute. An algorithm list of None is not configured.
+    preferred_authentications: empty for ssh's order. batch_mode: no question is asked.
+    passphrase_command, password_command: a program and its arguments; empty for none.
+    add_keys_to_agent_lifetime: seconds, 0 for no limit.
     identity_agent: a socket path, or None for no agent. tokens: the values of ssh_config's percent
     tokens, for paths that are expanded later.
     """
@@ -138,6 +142,17 @@ class Host:
     channel_timeout: tuple[ChannelTimeout, ...] = ()
     known_hosts_command: tuple[str, ...] = ()
     proxy_command: str | None = None
+    batch_mode: bool = False
+    number_of_password_prompts: int = 3
+    preferred_authentications: tuple[str, ...] = ()
+    pubkey_authentication: bool = True
+    password_authentication: bool = True
+    kbd_interactive_authentication: bool = True
+    add_keys_to_agent: AddKeysToAgent = "no"
+    add_keys_to_agent_lifetime: float = 0.0
+    passphrase_command: tuple[str, ...] = ()
+    password_command: tuple[str, ...] = ()
+    update_host_keys: bool | Literal["ask"] = False
     connect_timeout: float = 10.0
     keepalive: Keepalive = field(default_factory=Keepalive)
     tcp_keepalive: bool = True

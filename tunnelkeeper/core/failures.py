@@ -25,7 +25,7 @@ class Cause(StrEnum):
     HOST_KEY_UNKNOWN = "host_key_unknown"
     HOST_KEY_CHANGED = "host_key_changed"
     AUTH = "auth"
-    SECRET_NEEDED = "secret_needed"  # noqa: S105  a cause, not a secret
+    ANSWER_NEEDED = "answer_needed"
     PROTOCOL = "protocol"
     SSH_CONFIG = "ssh_config"
     FORWARD_DENIED = "forward_denied"
@@ -42,7 +42,7 @@ NEEDS_USER_CAUSES = frozenset(
         Cause.HOST_KEY_UNKNOWN,
         Cause.HOST_KEY_CHANGED,
         Cause.AUTH,
-        Cause.SECRET_NEEDED,
+        Cause.ANSWER_NEEDED,
         Cause.SSH_CONFIG,
         Cause.FORWARD_DENIED,
     }
@@ -83,6 +83,9 @@ class Failure:
     agent: the keys of the agent, if it was asked.
     certificate_validity: the Unix times between which a certificate that was refused is valid, if
     the wall clock was outside them.
+
+    question: the id of the question that a person must answer first, or empty. The tunnel waits for
+    the answer, and tries nothing by itself.
     """
 
     cause: Cause
@@ -92,6 +95,7 @@ class Failure:
     files: tuple[str, ...] = ()
     agent: AgentKeys | None = field(default=None, compare=False, repr=False)
     certificate_validity: tuple[float, float] | None = field(default=None, compare=False)
+    question: str = ""
 
     @property
     def needs_user(self) -> bool:

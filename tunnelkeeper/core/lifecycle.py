@@ -261,9 +261,9 @@ def _step_replacement(  # noqa: C901, PLR0911
         ):
             at = min(at, now + BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE)
             return replace(state, replacement=replace(state.replacement, retry_at=at)), None
-        case ReplacementBackoff(attempts=attempts, retry_at=at), (
+        case ReplacementBackoff(attempts=attempts, retry_at=at, failure=failure), (
             RetryNow() | NetworkChanged()
-        ) if at < inf:
+        ) if at < inf or (failure.question and isinstance(event, RetryNow)):
             return replace(
                 state, replacement=ReplacementConnecting(attempts)
             ), Command.OPEN_REPLACEMENT
@@ -320,8 +320,8 @@ def _on_lost(
 def _retry_now(
     state: BackingOff | Blocked, attempts: FailedAttempts
 ) -> tuple[State, Command | None]:
-    if state.retry_at == inf:  # it gave up: only Start or Restart ends that
-        return state, None
+    if state.retry_at == inf and not state.failure.question:
+        return state, None  # it gave up: only Start or Restart ends that
     return Connecting(attempts), Command.OPEN_SESSION
 
 

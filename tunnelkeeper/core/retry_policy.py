@@ -87,7 +87,12 @@ class Retry:
 def retry_after_attempt(
     failure: Failure, attempts: FailedAttempts, now: float, policy: RetryPolicy
 ) -> Retry:
-    """Return the next retry after a failed attempt. attempts: those that failed before it."""
+    """Return the next retry after a failed attempt. attempts: those that failed before it.
+
+    An attempt that waits for a person's answer is not counted.
+    """
+    if failure.question:
+        return Retry(attempts, inf, failure)
     attempts = attempts.plus(failure)
     if policy.max_attempts and attempts.failed >= policy.max_attempts:
         return Retry(attempts, inf, _gave_up_failure(failure, attempts))
@@ -98,6 +103,8 @@ def retry_after_loss(
     failure: Failure, attempts: FailedAttempts, now: float, policy: RetryPolicy
 ) -> Retry:
     """Return the next retry for a failure that is already counted, or is no failed attempt."""
+    if failure.question:
+        return Retry(attempts, inf, failure)
     if not policy.retries or (failure.needs_user and not policy.retries_blocked):
         return Retry(attempts, inf, failure)
     if failure.needs_user:

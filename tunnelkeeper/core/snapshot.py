@@ -18,13 +18,14 @@ Step = Literal[
 
 
 class FailureSnapshot(msgspec.Struct, frozen=True):
-    """A failure and when it happened."""
+    """A failure and when it happened. question: the id of the question that must be answered."""
 
     cause: str
     hop: str
     message: str
     hint: str
     at: str
+    question: str = ""
 
 
 class CheckSnapshot(msgspec.Struct, frozen=True):
@@ -87,10 +88,14 @@ class HopSnapshot(msgspec.Struct, frozen=True):
 
 
 class ProgressSnapshot(msgspec.Struct, frozen=True):
-    """The step that a connecting tunnel has reached."""
+    """The step that a connecting tunnel has reached.
+
+    waiting: what a person must do for the login to go on, such as "waiting for a touch", or empty.
+    """
 
     hop: str
     step: Step
+    waiting: str = ""
 
 
 class ReplacementSnapshot(msgspec.Struct, frozen=True):
@@ -157,11 +162,50 @@ class SupervisorSnapshot(msgspec.Struct, frozen=True):
     config_changed: bool = False
 
 
+class PromptSnapshot(msgspec.Struct, frozen=True):
+    """One prompt of a question. echo: whether the answer may be shown while it is typed."""
+
+    text: str
+    echo: bool = False
+
+
+class HostKeySnapshot(msgspec.Struct, frozen=True):
+    """An unknown host key. Its fields are those of core.questions.HostKeyDetails."""
+
+    algorithm: str
+    fingerprint: str
+    art: str
+    files: list[str]
+    other_names: list[str]
+
+
+class QuestionSnapshot(msgspec.Struct, frozen=True):
+    """A question that only a person can answer. Its fields are those of core.questions.Question.
+
+    about: the key file, or the hop. live: whether a login waits for the answer now, for another
+    seconds_left. prompts: one answer is expected for each; empty if no answer is accepted now.
+    """
+
+    id: str
+    kind: Literal["passphrase", "password", "codes", "host_key", "touch"]
+    about: str
+    text: str
+    prompts: list[PromptSnapshot]
+    tunnels: list[str]
+    attempt: int
+    live: bool
+    seconds_left: float | None = None
+    problem: str = ""
+    claimed: bool = False
+    host_key: HostKeySnapshot | None = None
+
+
 class StatusSnapshot(msgspec.Struct, frozen=True):
     """The whole result of `status`."""
 
     supervisor: SupervisorSnapshot
     tunnels: list[TunnelSnapshot]
+    questions: list[QuestionSnapshot] = []
 
 
 class LogRecord(msgspec.Struct, frozen=True):

@@ -17,7 +17,12 @@ from tunnelkeeper.control.api import (
     NoSuchTunnelError,
     RequestFailedError,
 )
-from tunnelkeeper.control.payloads import Event, LogEvent, RemovedEvent, TunnelEvent
+from tunnelkeeper.control.payloads import (
+    Event,
+    LogEvent,
+    RemovedEvent,
+    TunnelEvent,
+)
 from tunnelkeeper.core.config_diff import (
     HostSettingsChanged,
     SettingsChanged,
@@ -27,6 +32,7 @@ from tunnelkeeper.core.config_diff import (
 )
 from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.forward_spec import SpecError, parse_target
+from tunnelkeeper.core.lifecycle import RetryNow
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
 from tunnelkeeper.core.states import (
     session_count,
@@ -40,7 +46,7 @@ from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
 from tunnelkeeper.tunnel.dependency_watcher import SharedSignatures, read_signatures
-from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
+from tunnelkeeper.tunnel.snapshots import question_event, question_snapshot, tunnel_snapshot
 from tunnelkeeper.tunnel.stdio_stream import relay_stream
 
 if TYPE_CHECKING:
@@ -48,6 +54,9 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.clock import Clock
     from tunnelkeeper.core.configuration import Configuration, Tunnel
+    from tunnelkeeper.core.questions import Change, Question
+    from tunnelkeeper.core.snapshot import QuestionSnapshot
+    from tunnelkeeper.questions.board import QuestionBoard
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
     from tunnelkeeper.ssh.context import SshContext
     from tunnelkeeper.tunnel.dependency_watcher import Signatures
@@ -110,6 +119,8 @@ class Supervisor:
             facts=gather_facts(),
         )
         self._registry = TunnelRegistry(self._context, tasks, self._on_tunnel_removed, claim)
+        ssh_context.questions.retry = self._retry
+        ssh_context.questions.subscribe(self._on_question)
         event_log.on_record = lambda record: self._publish(LogEvent(record))
         for tunnel in configuration.tunnels.values():
             self._registry.add(tunnel)
@@ -146,6 +157,19 @@ class Supervisor:
         if name is not None:
             self._registry.runner(name)
         return self._event_log.tail(name, lines)
+
+    @property
+    def questions(self) -> QuestionBoard:
+        """The questions that the tunnels ask."""
+        return self._context.ssh_context.questions
+
+    def question_snapshots(self) -> list[QuestionSnapshot]:
+        """Return the open questions, oldest first."""
+        return [self.question_snapshot(question) for question in self.questions.questions]
+
+    def question_snapshot(self, question: Question) -> QuestionSnapshot:
+        """Return a question as clients see it."""
+        return question_snapshot(question, self.questions.now())
 
     def shutdown(self) -> None:
         """Request the shutdown. main performs it."""
@@ -195,7 +219,8 @@ class Supervisor:
 
     def snapshot(self, names: list[str] | None) -> StatusSnapshot:
         """Return the status without a new look at the config file."""
-        return StatusSnapshot(self._snapshot(), self._registry.snapshots(names))
+        tunnels = self._registry.snapshots(names)
+        return StatusSnapshot(self._snapshot(), tunnels, self.question_snapshots())
 
     async def reload_and_log_errors(self) -> None:
         """Reload on SIGHUP. Log the problems, because no client waits for the result."""
@@ -317,6 +342,14 @@ class Supervisor:
     def _on_tunnel_removed(self, name: str) -> None:
         self._event_log.forget(name)
         self._publish(RemovedEvent(name))
+
+    def _on_question(self, change: Change) -> None:
+        self._publish(question_event(change, self.questions.now()))
+
+    def _retry(self, name: str) -> None:
+        """Let a tunnel try again: a person has answered, or is there to answer."""
+        if name in self._registry:
+            self._registry.runner(name).send(RetryNow())
 
     def _publish(self, event: Event) -> None:
         for listener in list(self._listeners):

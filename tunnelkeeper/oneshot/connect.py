@@ -85,7 +85,7 @@ async def _connect(
     use_daemon_threads(loop)
     host_chain = await _resolve_hosts(configuration, host)
     async with ConnectionPool(SshContext()) as pool:
-        hop_connections = await pool.connect(host_chain, _WarningsOnly(stderr))
+        hop_connections = await pool.connect(host_chain, _WarningsOnly(host, stderr))
         hop_connections.connection.measure_round_trip(lambda _: None)
         gate = Gate()
         gate.open(hop_connections.connection)
@@ -128,8 +128,14 @@ def _print_error(text: str) -> None:
 class _WarningsOnly:
     """A progress report that prints only warnings, to stderr. Standard output is the stream."""
 
-    def __init__(self, stderr: LineWriter) -> None:
+    def __init__(self, tunnel: str, stderr: LineWriter) -> None:
+        self._tunnel = tunnel
         self._stderr = stderr
+
+    @property
+    def tunnel(self) -> str:
+        """The name of what connects."""
+        return self._tunnel
 
     def step(self, hop: str, step: Step) -> None:
         """Ignore the step."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnelkeeper.net.descriptor_pool import DescriptorPool
+from tunnelkeeper.questions.board import QuestionBoard
 from tunnelkeeper.ssh.auth.agent import AgentKeyLists
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
@@ -38,6 +39,7 @@ class SshContext:
         descriptors: The descriptors of the process, which forwards and servers share.
         budget: What all connections may hold, memory for example.
         connection_tracker: The connections and attempts to notify of a network change.
+        questions: Where logins ask what only a person can answer.
         wall_time: Returns the Unix time, for the validity of certificates.
     """
 
@@ -49,11 +51,19 @@ class SshContext:
     descriptors: DescriptorPool = field(default_factory=DescriptorPool)
     budget: Budget[Any] = field(default_factory=new_budget)
     connection_tracker: ConnectionTracker = field(default_factory=ConnectionTracker)
+    questions: QuestionBoard = field(default_factory=QuestionBoard)
     wall_time: Callable[[], float] = time.time
 
 
 class ProgressListener(Protocol):
-    """Receives the steps and log messages of one attempt to connect."""
+    """Receives the steps and log messages of one attempt to connect.
+
+    tunnel: the name of the tunnel that connects, for the questions that it waits for.
+    """
+
+    @property
+    def tunnel(self) -> str:
+        """The name of the tunnel, or of what else connects."""
 
     def step(self, hop: str, step: Step) -> None:
         """Report that the attempt has reached a step of a hop."""

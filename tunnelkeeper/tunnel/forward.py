@@ -48,7 +48,7 @@ class FailureRecord:
     def snapshot(self) -> FailureSnapshot:
         """Return the snapshot for front ends."""
         f = self.failure
-        return FailureSnapshot(f.cause, f.hop, f.message, f.hint, iso(self.at))
+        return FailureSnapshot(f.cause, f.hop, f.message, f.hint, iso(self.at), f.question)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,13 @@ from tunnelkeeper.core.retry_policy import RetryPolicy
 from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
+    Connecting,
     Degraded,
     Draining,
     NoReplacement,
     Replacement,
     ReplacementBackoff,
+    ReplacementConnecting,
     State,
     Stopped,
     Stopping,
@@ -251,6 +253,7 @@ class Runner:
         self._record_transition(old)
         self._set_timer()
         self._watch_dependencies()
+        self._wait_for_answers()
         self._context.on_change(self.tunnel.name)
 
     def _record_transition(self, old: State) -> None:
@@ -339,9 +342,20 @@ class Runner:
                 Blocked(failure=failure, retry_at=at)
                 | Up(replacement=ReplacementBackoff(failure=failure, retry_at=at))
                 | Degraded(replacement=ReplacementBackoff(failure=failure, retry_at=at))
-            ) if failure.needs_user and at < inf:
+            ) if failure.needs_user and (at < inf or failure.question):
                 before = self._sessions.signatures_before_use(failure.files)
                 self._watcher.start(failure, before, self._tasks)
+
+    def _wait_for_answers(self) -> None:
+        """Report for which question the tunnel waits. An attempt may still meet it again."""
+        replacement = replacement_of(self.state)
+        if isinstance(self.state, Connecting) or isinstance(replacement, ReplacementConnecting):
+            return
+        failure = failure_of(self.state)
+        if isinstance(replacement, ReplacementBackoff):
+            failure = replacement.failure
+        needed = {failure.question} - {""} if failure is not None else set()
+        self._context.ssh_context.questions.wait(self.tunnel.name, needed)
 
     def _on_dependency_changed(self, change: str) -> None:
         self._context.event_log.write("info", self.tunnel.name, f"{change}: trying again")

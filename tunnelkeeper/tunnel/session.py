@@ -71,6 +71,11 @@ class SessionProgress:
         self._name = name
         self._context = context
 
+    @property
+    def tunnel(self) -> str:
+        """The name of the tunnel."""
+        return self._name
+
     def step(self, hop: str, step: Step) -> None:
         """Record the current hop and step."""
         self.current = ProgressSnapshot(hop, step)

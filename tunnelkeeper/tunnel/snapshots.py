@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from tunnelkeeper.clock import iso
-from tunnelkeeper.control.payloads import ForwardCounters, TunnelCounters
+from tunnelkeeper.control.payloads import (
+    ForwardCounters,
+    QuestionClosedEvent,
+    QuestionEvent,
+    TunnelCounters,
+)
+from tunnelkeeper.core.questions import Changed, Closed
 from tunnelkeeper.core.snapshot import (
     HopSnapshot,
+    HostKeySnapshot,
     ProgressSnapshot,
+    PromptSnapshot,
+    QuestionSnapshot,
     ReplacementSnapshot,
     TunnelSnapshot,
 )
@@ -33,6 +42,7 @@ from tunnelkeeper.core.states import (
 
 if TYPE_CHECKING:
     from tunnelkeeper.clock import Clock
+    from tunnelkeeper.core.questions import Change, Question
     from tunnelkeeper.tunnel.forward import RunningForward
     from tunnelkeeper.tunnel.runner import Runner
 
@@ -77,6 +87,40 @@ def tunnel_snapshot(runner: Runner, clock: Clock) -> TunnelSnapshot:
         ],
         replacement=_replacement(runner, clock),
     )
+
+
+def question_snapshot(question: Question, now: float) -> QuestionSnapshot:
+    """Return a question as clients see it. now: monotonic seconds."""
+    key = question.host_key
+    return QuestionSnapshot(
+        id=question.id,
+        kind=question.subject.kind.value,
+        about=question.subject.about,
+        text=question.text,
+        prompts=[PromptSnapshot(prompt.text, prompt.echo) for prompt in question.prompts],
+        tunnels=list(question.tunnels),
+        attempt=question.attempt,
+        live=question.is_live,
+        seconds_left=None if question.deadline is None else max(0.0, question.deadline - now),
+        problem=question.problem,
+        claimed=question.claimed,
+        host_key=None
+        if key is None
+        else HostKeySnapshot(
+            key.algorithm, key.fingerprint, key.art, list(key.files), list(key.other_names)
+        ),
+    )
+
+
+def question_event(change: Change, now: float) -> QuestionEvent | QuestionClosedEvent:
+    """Return a change of a question as the event for clients. now: monotonic seconds."""
+    match change:
+        case Changed(question=question):
+            return QuestionEvent(question_snapshot(question, now))
+        case Closed(question=question, outcome=outcome):
+            return QuestionClosedEvent(question.id, outcome)
+        case _:
+            assert_never(change)
 
 
 def _progress(runner: Runner) -> ProgressSnapshot | None:

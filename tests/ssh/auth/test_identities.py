@@ -169,7 +169,7 @@ async def test_a_key_with_a_passphrase_needs_a_secret(folder: Path) -> None:
 
     failure = keys.login_failure(ServerReplies(("publickey",)))
 
-    assert failure.cause is Cause.SECRET_NEEDED
+    assert failure.cause is Cause.ANSWER_NEEDED
     assert failure.hint == f"unlock it for the agent: ssh-add {path}"
     assert failure.files[0] == path
 
@@ -191,7 +191,7 @@ async def test_a_pem_key_with_a_passphrase_needs_a_secret_to_be_offered(folder: 
 
     failure = keys.login_failure(ServerReplies(("publickey",)))
 
-    assert failure.cause is Cause.SECRET_NEEDED
+    assert failure.cause is Cause.ANSWER_NEEDED
     assert "no key could be offered" in failure.message
 
 

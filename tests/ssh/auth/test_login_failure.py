@@ -108,7 +108,7 @@ def test_an_encrypted_key_does_not_hide_a_second_factor() -> None:
     record: dict[str, Any] = {"offered": ["/k/one"], "signed": ["/k/one"], "problems": [locked]}
 
     assert fail("password", partial=True, **record).cause is Cause.AUTH
-    assert fail("publickey", **record).cause is Cause.SECRET_NEEDED
+    assert fail("publickey", **record).cause is Cause.ANSWER_NEEDED
     assert fail("publickey", **record).hint == "ssh-add /k/two"
 
 

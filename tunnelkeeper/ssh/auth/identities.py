@@ -129,7 +129,7 @@ class Identities:
         )
         message = f"the login ended while it waited for {self.user_wait.request}"
         files = self.host.login_files
-        return Failure(Cause.SECRET_NEEDED, message, str(self.host), hint, files)
+        return Failure(Cause.ANSWER_NEEDED, message, str(self.host), hint, files)
 
     def login_failure(self, replies: ServerReplies, ssh_options: Sequence[str] = ()) -> Failure:
         """Return the failure of a login that the server refused.

@@ -82,7 +82,7 @@ def login_failure(
     files = (*host.identity_files, *host.certificate_files)
     encrypted = [p for p in record.problems if p.kind is Unusable.ENCRYPTED]
     if encrypted and not replies.is_partial:
-        return Failure(Cause.SECRET_NEEDED, message, str(host), encrypted[0].remedy, files)
+        return Failure(Cause.ANSWER_NEEDED, message, str(host), encrypted[0].remedy, files)
     hint = _hint(host, record, replies, ssh_options)
     return Failure(Cause.AUTH, message, str(host), hint, files)
 

@@ -1,0 +1,171 @@
+"""The board of questions: logins that ask, people who answer, decline and leave."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tunnelkeeper.core.questions import Change, Changed, Closed, Kind, Outcome, Prompt, Subject
+from tunnelkeeper.core.secret import Secret
+from tunnelkeeper.questions.board import AnswerNeededError, LoginDialog, QuestionBoard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HOP = "ann@server:22"
+KEY = Subject(Kind.PASSPHRASE, "/home/ann/.ssh/id_ed25519")
+CODE = (Prompt("Verification code: "),)
+
+
+class Board:
+    """A board with what it published and which tunnels it let retry."""
+
+    def __init__(self) -> None:
+        self.board = QuestionBoard()
+        self.changes: list[Change] = []
+        self.retried: list[str] = []
+        self.board.retry = self.retried.append
+        self.board.subscribe(self.changes.append)
+
+    @property
+    def only_question(self) -> str:
+        (question,) = self.board.questions
+        return question.id
+
+    def ask(self, dialog: LoginDialog) -> asyncio.Task[Sequence[Secret]]:
+        return asyncio.ensure_future(dialog.ask(Kind.CODES, "the server asks", CODE, deadline=9.0))
+
+    async def live(self, tunnel: str, client: str) -> tuple[LoginDialog, asyncio.Task[object]]:
+        """Let a login ask while the client attends its tunnel."""
+        self.board.attend(client, {tunnel})
+        dialog = self.board.dialog(HOP, tunnel)
+        task = self.ask(dialog)
+        await asyncio.sleep(0)
+        assert self.board.questions[0].is_live
+        return dialog, task  # type: ignore[return-value]
+
+
+@pytest.fixture
+def on() -> Board:
+    return Board()
+
+
+async def right(answers: Sequence[Secret]) -> str:
+    return "" if answers[0].reveal() == b"right" else "the passphrase is wrong"
+
+
+async def test_the_right_passphrase_lets_every_waiting_tunnel_retry(on: Board) -> None:
+    for tunnel in ("db", "web"):
+        on.board.post(KEY, "passphrase", (Prompt("Passphrase: "),), right, tunnel=tunnel)
+    claim = on.board.claim("cli", on.only_question)
+    assert claim.question.tunnels == ("db", "web")
+    secret = Secret(b"right")
+    verdict = await on.board.answer("cli", claim.question.id, claim.nonce, [secret])
+    assert verdict.accepted
+    assert on.retried == ["db", "web"]
+    assert on.board.questions == ()
+    assert not secret, "the answer was not wiped"
+
+
+async def test_a_wrong_passphrase_is_asked_again_with_the_reason(on: Board) -> None:
+    on.board.post(KEY, "passphrase", (Prompt("Passphrase: "),), right, tunnel="db")
+    first = on.board.claim("cli", on.only_question)
+    verdict = await on.board.answer("cli", first.question.id, first.nonce, [Secret(b"wrong")])
+    assert (verdict.accepted, verdict.problem) == (False, "the passphrase is wrong")
+    (question,) = on.board.questions
+    assert (question.attempt, question.problem) == (2, "the passphrase is wrong")
+    assert question.tunnels == ("db",)
+    assert on.retried == []
+
+
+async def test_a_login_without_a_person_does_not_wait(on: Board) -> None:
+    dialog = on.board.dialog(HOP, "db")
+    with pytest.raises(AnswerNeededError) as raised:
+        await dialog.ask(Kind.CODES, "the server asks", CODE, deadline=9.0)
+    (question,) = on.board.questions
+    assert raised.value.question_id == question.id
+    assert (question.is_live, question.prompts, question.tunnels) == (False, (), ("db",))
+
+
+async def test_a_claim_starts_the_login_and_its_answer_reaches_it(on: Board) -> None:
+    with pytest.raises(AnswerNeededError):
+        await on.board.dialog(HOP, "db").ask(Kind.CODES, "the server asks", CODE, deadline=9.0)
+    on.board.claim("cli", on.only_question)
+    assert on.retried == ["db"]
+    dialog = on.board.dialog(HOP, "db")
+    login = on.ask(dialog)
+    await asyncio.sleep(0)
+    claim = on.board.claim("cli", on.only_question)
+    assert claim.question.is_live
+    verdict = await on.board.answer("cli", claim.question.id, claim.nonce, [Secret(b"123456")])
+    assert verdict.accepted is None
+    assert [answer.reveal() for answer in await login] == [b"123456"]
+    dialog.succeeded()
+    assert on.board.questions == ()
+    assert isinstance(on.changes[-1], Closed)
+
+
+async def test_a_second_login_on_the_same_host_does_not_ask_beside_the_first(on: Board) -> None:
+    first, task = await on.live("db", "cli")
+    with pytest.raises(AnswerNeededError, match="another login"):
+        await on.board.dialog(HOP, "web").ask(Kind.CODES, "the server asks", CODE, deadline=9.0)
+    assert on.board.questions[0].tunnels == ("db", "web")
+    claim = on.board.claim("cli", on.only_question)
+    await on.board.answer("cli", claim.question.id, claim.nonce, [Secret(b"1")])
+    await task
+    first.succeeded()
+    (rest,) = on.board.questions
+    assert (rest.tunnels, rest.is_live) == (("web",), False)
+
+
+async def test_a_remembered_answer_lets_the_others_log_in(on: Board) -> None:
+    first, task = await on.live("db", "cli")
+    with pytest.raises(AnswerNeededError):
+        await on.board.dialog(HOP, "web").ask(Kind.PASSWORD, "password", CODE, deadline=9.0)
+    claim = on.board.claim("cli", on.only_question)
+    await on.board.answer("cli", claim.question.id, claim.nonce, [Secret(b"1")])
+    await task
+    first.succeeded(is_remembered=True)
+    assert on.board.questions == ()
+    assert on.retried == ["web"]
+
+
+@pytest.mark.parametrize("way", ["disconnect", "decline"])
+async def test_a_login_ends_when_the_last_person_leaves(on: Board, way: str) -> None:
+    dialog, task = await on.live("db", "cli")
+    if way == "disconnect":
+        on.board.disconnect("cli")
+    else:
+        on.board.decline("cli", on.only_question)
+    with pytest.raises(AnswerNeededError):
+        await task
+    dialog.ended("the question was declined")
+    (question,) = on.board.questions
+    assert (question.is_live, question.problem) == (False, "the question was declined")
+
+
+async def test_a_login_goes_on_while_another_person_is_there(on: Board) -> None:
+    on.board.attend("dashboard", None)
+    _, task = await on.live("db", "cli")
+    on.board.disconnect("cli")
+    await asyncio.sleep(0)
+    assert not task.done()
+    claim = on.board.claim("dashboard", on.only_question)
+    await on.board.answer("dashboard", claim.question.id, claim.nonce, [Secret(b"1")])
+    await task
+
+
+async def test_a_stopped_tunnel_takes_its_question_with_it(on: Board) -> None:
+    on.board.post(KEY, "passphrase", (Prompt("Passphrase: "),), right, tunnel="db")
+    on.board.wait("db", ())
+    assert on.board.questions == ()
+    assert on.changes[-1] == Closed(on.changes[-1].question, Outcome.NOT_NEEDED)
+
+
+async def test_a_touch_is_shown_while_it_is_awaited(on: Board) -> None:
+    with on.board.touch_notice(HOP, "waiting for a touch", "db"):
+        (question,) = on.board.questions
+        assert (question.subject.kind, question.is_answerable) == (Kind.TOUCH, False)
+    assert [type(change) for change in on.changes] == [Changed, Closed]

@@ -1,0 +1,1 @@
+"""Who answers questions: the board that connects logins with people, and stored answers."""

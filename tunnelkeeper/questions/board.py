@@ -1,0 +1,376 @@
+"""The board of questions: it connects those who wait for an answer with those who give one.
+
+The decisions are in core.questions. The board adds what needs an event loop: logins that wait,
+answers that are tried, and clients that come and go. All calls are made in the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.questions import (
+    LOGIN_KINDS,
+    Change,
+    Claim,
+    HostKeyDetails,
+    Kind,
+    NoSuchQuestionError,
+    Outcome,
+    Prompt,
+    Question,
+    QuestionBook,
+    Subject,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+
+    from tunnelkeeper.core.secret import Secret
+
+    Check = Callable[[Sequence[Secret]], Awaitable[str]]
+    """Tries the answers to a standing question. Returns why they do not serve, or ""."""
+
+    Listener = Callable[[Change], None]
+
+
+class AnswerNeededError(Exception):
+    """A login needs an answer that no one gives now. question_id: of the question about it."""
+
+    def __init__(self, question_id: str, reason: str) -> None:
+        super().__init__(reason)
+        self.question_id = question_id
+
+
+class LoginDialog:
+    """The questions of one login on one hop. Made by QuestionBoard.dialog.
+
+    The login reports its end by `succeeded` or `ended`, whether or not it has asked.
+    """
+
+    def __init__(self, board: QuestionBoard, hop: str, tunnel: str) -> None:
+        self._board = board
+        self.hop = hop
+        self.tunnel = tunnel
+        self.present: set[Hashable] = set()
+        """The clients with a person who answers this login's questions."""
+        self.question_id: str | None = None
+        self.answers: asyncio.Future[Sequence[Secret]] | None = None
+
+    async def ask(
+        self, kind: Kind, text: str, prompts: Sequence[Prompt], deadline: float, problem: str = ""
+    ) -> Sequence[Secret]:
+        """Ask a person, and return one answer for each prompt. The caller wipes them.
+
+        Args:
+            kind: PASSWORD or CODES.
+            text: What is asked, naming the hop; texts of the server in it are printable.
+            deadline: The monotonic time at which the login ends.
+            problem: Why the last answer of this login did not serve.
+
+        Raises:
+            AnswerNeededError: There is no answer: no person is present, the last one left or
+                declined, or another login on this hop is asking.
+        """
+        return await self._board.ask_during_login(self, kind, text, prompts, deadline, problem)
+
+    def succeeded(self, *, is_remembered: bool = False) -> None:
+        """Close the question. is_remembered: whether other tunnels can log in with the answer."""
+        self._board.login_succeeded(self, is_remembered=is_remembered)
+
+    def ended(self, problem: str = "") -> None:
+        """Report that the login has failed or was cancelled. problem: why, for the person."""
+        self._board.login_ended(self, problem)
+
+
+def _ignore(_tunnel: str) -> None:
+    """Do nothing."""
+
+
+@dataclass(slots=True)
+class QuestionBoard:
+    """The questions of one process.
+
+    Attributes:
+        retry: Called with a tunnel whose next attempt may succeed now: its question is answered,
+            or a person is present who will answer.
+        now: Returns the monotonic time.
+        new_nonce: Returns a nonce that cannot be guessed.
+    """
+
+    retry: Callable[[str], None] = _ignore
+    now: Callable[[], float] = time.monotonic
+    new_nonce: Callable[[], str] = lambda: secrets.token_hex(16)
+    _book: QuestionBook = field(default_factory=QuestionBook)
+    _listeners: list[Listener] = field(default_factory=list)
+    _checks: dict[str, Check] = field(default_factory=dict)
+    _dialogs: dict[str, LoginDialog] = field(default_factory=dict)
+    _attendance: dict[Hashable, frozenset[str] | None] = field(default_factory=dict)
+
+    # -- for clients -------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call the listener with every change. Return the function that ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """The open questions, oldest first."""
+        return self._book.questions
+
+    def attend(self, client: Hashable, tunnels: Iterable[str] | None) -> None:
+        """Let a person at this client answer the questions of these tunnels; None: of all.
+
+        It ends with `disconnect`. Tunnels that wait for a person try to log in now, one on each
+        hop.
+        """
+        self._attendance[client] = None if tunnels is None else frozenset(tunnels)
+        for question in self.questions:
+            if self._attends(client, question.tunnels):
+                self._start_login(question)
+
+    def claim(self, client: Hashable, question_id: str) -> Claim:
+        """Let a client answer a question. If no login waits for the answer, one begins.
+
+        Raises QuestionError.
+        """
+        nonce = self.new_nonce()
+        self._publish(self._book.claim(question_id, client, nonce))
+        question = self._book.get(question_id)
+        dialog = self._dialogs.get(question_id)
+        if dialog is not None:
+            dialog.present.add(client)
+        self._start_login(question)
+        return Claim(self._book.get(question_id), nonce)
+
+    async def answer(
+        self, client: Hashable, question_id: str, nonce: str, answers: Sequence[Secret]
+    ) -> Verdict:
+        """Answer a question. The answers are wiped when they have been used.
+
+        Raises QuestionError.
+        """
+        question = self._book.take(question_id, client, nonce, answers)
+        dialog = self._dialogs.get(question_id)
+        if dialog is not None and dialog.answers is not None:
+            if not dialog.answers.done():
+                dialog.answers.set_result(answers)
+            return Verdict(None)
+        check = self._checks[question_id]
+        try:
+            problem = await check(answers)
+        except BaseException:
+            self._ask_again(question, "the answer could not be tried")
+            raise
+        finally:
+            for answer in answers:
+                answer.wipe()
+        if problem:
+            self._ask_again(question, problem)
+            return Verdict(False, problem)
+        self._close(question_id, Outcome.ANSWERED)
+        return Verdict(True)
+
+    def decline(self, client: Hashable, question_id: str) -> None:
+        """Withdraw a client's claim; its person does not answer. A login that waits for it ends."""
+        self._publish(self._book.release(client, question_id))
+        dialog = self._dialogs.get(question_id)
+        if dialog is not None:
+            self._leave(dialog, client, "the question was declined")
+
+    def disconnect(self, client: Hashable) -> None:
+        """Forget a client that has gone: its claims, and the tunnels that it attends."""
+        self._attendance.pop(client, None)
+        self._publish(self._book.release(client))
+        for dialog in list(self._dialogs.values()):
+            self._leave(dialog, client, "the person who was asked has left")
+
+    # -- for tunnels -------------------------------------------------------------------------
+
+    def wait(self, tunnel: str, question_ids: Iterable[str] = ()) -> None:
+        """Set for which questions a tunnel waits. One for which none waits is closed."""
+        changes = self._book.wait(tunnel, question_ids)
+        for change in changes:
+            self._forget_if_closed(change.question.id)
+        self._publish(changes)
+
+    # -- for connection attempts -------------------------------------------------------------
+
+    def post(
+        self,
+        subject: Subject,
+        text: str,
+        prompts: Sequence[Prompt],
+        check: Check,
+        *,
+        tunnel: str = "",
+        host_key: HostKeyDetails | None = None,
+    ) -> str:
+        """Ask a standing question, or join those who wait for it. Return its id at once.
+
+        check: tries the answers. When they serve, the question is closed and every tunnel that
+        waits for it retries.
+        """
+        question, changes = self._book.ask(subject, text, prompts, tunnel=tunnel, host_key=host_key)
+        self._checks[question.id] = check
+        self._publish(changes)
+        return question.id
+
+    def withdraw(self, subject: Subject) -> None:
+        """Close a standing question that has been answered elsewhere. Its tunnels retry."""
+        question = self._book.find(subject)
+        if question is not None:
+            self._close(question.id, Outcome.ANSWERED)
+
+    def dialog(self, hop: str, tunnel: str) -> LoginDialog:
+        """Return the dialog for one login. It asks nothing yet."""
+        return LoginDialog(self, hop, tunnel)
+
+    @contextmanager
+    def touch_notice(self, about: str, text: str, tunnel: str) -> Iterator[None]:
+        """Show that a login waits for a touch or a confirmation at a key, while the body runs."""
+        subject = Subject(Kind.TOUCH, about)
+        question, changes = self._book.ask(subject, text, tunnel=tunnel, is_live=True)
+        self._publish(changes)
+        try:
+            yield
+        finally:
+            self._publish(self._book.close(question.id, Outcome.NOT_NEEDED))
+
+    async def ask_during_login(
+        self,
+        dialog: LoginDialog,
+        kind: Kind,
+        text: str,
+        prompts: Sequence[Prompt],
+        deadline: float,
+        problem: str,
+    ) -> Sequence[Secret]:
+        """Ask a question of a login; see LoginDialog.ask."""
+        subject = Subject(kind, dialog.hop)
+        found = self._book.find(subject)
+        asking = self._dialogs.get(found.id) if found is not None else None
+        if found is not None and asking not in {None, dialog}:
+            self._publish(self._book.join(found.id, dialog.tunnel))
+            raise AnswerNeededError(found.id, "another login on this host is asking")
+        if asking is None:
+            dialog.present = self._present_clients(dialog, found)
+            if not dialog.present:
+                question, changes = self._book.ask(subject, text, tunnel=dialog.tunnel)
+                self._publish(changes)
+                raise AnswerNeededError(question.id, "no person is present to answer")
+        question, changes = self._book.ask(
+            subject,
+            text,
+            prompts,
+            tunnel=dialog.tunnel,
+            is_live=True,
+            deadline=deadline,
+            problem=problem,
+        )
+        dialog.question_id = question.id
+        self._dialogs[question.id] = dialog
+        dialog.answers = asyncio.get_running_loop().create_future()
+        self._publish(changes)
+        try:
+            return await dialog.answers
+        finally:
+            dialog.answers = None
+
+    def login_succeeded(self, dialog: LoginDialog, *, is_remembered: bool) -> None:
+        """Close the question of a login that succeeded; see LoginDialog.succeeded."""
+        question = self._end_dialog(dialog)
+        if question is None:
+            return
+        others = [name for name in question.tunnels if name != dialog.tunnel]
+        if not others or is_remembered:
+            self._close(question.id, Outcome.ANSWERED, retry=others)
+            return
+        self._publish(self._book.wait(dialog.tunnel, ()))
+        self._publish(self._book.rest(question.id, _resting_text(question)))
+
+    def login_ended(self, dialog: LoginDialog, problem: str) -> None:
+        """Let the question of a login rest until a person is there; see LoginDialog.ended."""
+        question = self._end_dialog(dialog)
+        if question is not None:
+            self._publish(self._book.rest(question.id, _resting_text(question), problem))
+
+    # -- private -----------------------------------------------------------------------------
+
+    def _end_dialog(self, dialog: LoginDialog) -> Question | None:
+        """Detach a dialog from its question, and return the question if it is still open."""
+        if dialog.question_id is None or self._dialogs.get(dialog.question_id) is not dialog:
+            return None
+        del self._dialogs[dialog.question_id]
+        try:
+            return self._book.get(dialog.question_id)
+        except NoSuchQuestionError:
+            return None
+
+    def _present_clients(self, dialog: LoginDialog, question: Question | None) -> set[Hashable]:
+        tunnels = {dialog.tunnel, *(question.tunnels if question is not None else ())}
+        attending = {client for client in self._attendance if self._attends(client, tunnels)}
+        return attending | (self._book.claimants(question.id) if question is not None else set())
+
+    def _attends(self, client: Hashable, tunnels: Iterable[str]) -> bool:
+        attended = self._attendance.get(client, frozenset())
+        return attended is None or not attended.isdisjoint(tunnels)
+
+    def _start_login(self, question: Question) -> None:
+        """Let one tunnel that waits for a person log in now, unless a login is asking."""
+        rests = question.subject.kind in LOGIN_KINDS and not question.is_live
+        if rests and question.tunnels and question.id not in self._dialogs:
+            self.retry(question.tunnels[0])
+
+    def _leave(self, dialog: LoginDialog, client: Hashable, reason: str) -> None:
+        if client not in dialog.present:
+            return
+        dialog.present.discard(client)
+        if not dialog.present and dialog.answers is not None and not dialog.answers.done():
+            assert dialog.question_id is not None  # noqa: S101  it is asking
+            dialog.answers.set_exception(AnswerNeededError(dialog.question_id, reason))
+
+    def _ask_again(self, question: Question, problem: str) -> None:
+        """Ask a standing question again, unless it was closed meanwhile."""
+        try:
+            self._book.get(question.id)
+        except NoSuchQuestionError:
+            return
+        _, changes = self._book.ask(
+            question.subject,
+            question.text,
+            question.prompts,
+            problem=problem,
+            host_key=question.host_key,
+        )
+        self._publish(changes)
+
+    def _close(
+        self, question_id: str, outcome: Outcome, retry: Iterable[str] | None = None
+    ) -> None:
+        changes = self._book.close(question_id, outcome)
+        self._forget_if_closed(question_id)
+        self._publish(changes)
+        for change in changes:
+            for tunnel in change.question.tunnels if retry is None else retry:
+                self.retry(tunnel)
+
+    def _forget_if_closed(self, question_id: str) -> None:
+        if all(question.id != question_id for question in self._book.questions):
+            self._checks.pop(question_id, None)
+
+    def _publish(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            for listener in list(self._listeners):
+                listener(change)
+
+
+def _resting_text(question: Question) -> str:
+    what = "a password" if question.subject.kind is Kind.PASSWORD else "an answer"
+    return f"{question.subject.about} asks for {what} at the login"
