@@ -21,7 +21,7 @@ from tunnelkeeper.core.forward_spec import (
 from tunnelkeeper.core.probes import HttpProbe, TcpProbe
 
 if TYPE_CHECKING:
-    from tunnelkeeper.config.value_parsers import Reader
+    from tunnelkeeper.config.parser import Reader
 
 LISTEN = TcpAddress("localhost", 8080)
 WEB = TcpAddress("web", 80)

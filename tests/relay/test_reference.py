@@ -10,7 +10,7 @@ import pytest
 from tests.imports import ROOT
 from tests.markdown import rows_of, section
 from tunnelkeeper.relay import authorized_keys, config
-from tunnelkeeper.relay.config import _KEYS, _LIMIT_KEYS, RelayConfiguration
+from tunnelkeeper.relay.config import LIMIT_KEYS, RELAY_KEYS, RelayConfiguration
 from tunnelkeeper.relay.key_options import _FLAGS, _VALUES
 
 PAGE = ROOT / "docs" / "relay.md"
@@ -24,7 +24,7 @@ def documented() -> dict[str, str]:
 
 
 def test_every_key_is_documented_and_no_other() -> None:
-    assert sorted(documented()) == sorted({*_KEYS, *_LIMIT_KEYS} - {"limits"})
+    assert sorted(documented()) == sorted({*RELAY_KEYS, *LIMIT_KEYS} - {"limits"})
 
 
 def test_the_documented_defaults_are_the_defaults() -> None:
@@ -33,7 +33,7 @@ def test_the_documented_defaults_are_the_defaults() -> None:
         for key, value in documented().items()
         if not key.startswith("memory")  # these depend on the machine
     ]
-    limits = [line for line in lines if line.split()[0] in _LIMIT_KEYS]
+    limits = [line for line in lines if line.split()[0] in LIMIT_KEYS]
     keys = [line for line in lines if line not in limits]
     written = config.parse("\n".join([*keys, "[limits]", *limits]), "")
 

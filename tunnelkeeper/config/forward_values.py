@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunnelkeeper.config.errors import InvalidValueError, ValueProblem, mismatch, value_error
-from tunnelkeeper.config.table_reader import Keys, read_keys
+from tunnelkeeper.config.parser import (
+    WORDS,
+    Keys,
+    Parser,
+    Schema,
+    accepts,
+    any_of,
+    one_or_more,
+    table_schema,
+)
+from tunnelkeeper.config.table_reader import read_keys
 from tunnelkeeper.config.value_parsers import at_least, port, positive_duration, several, text
 from tunnelkeeper.core.forward_spec import (
     LOOPBACK,
@@ -64,21 +74,77 @@ class Entry:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def local(value: object) -> tuple[Entry, ...]:
-    """Parse forwards that listen on this machine (ssh -L)."""
-    return several(_local)(value)
+@accepts(any_of(WORDS, port.schema))
+def _listen(value: object) -> Address:
+    """Parse a listen address. The caller decides whether port 0 is valid."""
+    if isinstance(value, str):
+        return _parsed(parse_listen, value)
+    return TcpAddress(LOOPBACK, 0 if _is_zero(value) else port(value))
 
 
-def remote(value: object) -> tuple[Entry, ...]:
-    """Parse forwards that listen on the server (ssh -R)."""
-    return several(_remote)(value)
+@accepts(WORDS)
+def _connect(value: object) -> Address:
+    if isinstance(value, str):
+        return _parsed(parse_target, value)
+    raise mismatch('"host:port" or a path, in quotes', value)
 
 
-def socks(value: object) -> tuple[Entry, ...]:
-    """Parse SOCKS proxies that listen on this machine (ssh -D)."""
-    return several(_socks)(value)
+@accepts(any_of(WORDS, {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}))
+def _user(value: object) -> int:
+    """Parse the name or id of a user of this machine; return the id."""
+    if type(value) is int and 0 <= value < 1 << 32:
+        return value
+    if not isinstance(value, str):
+        raise mismatch("a user name in quotes, or a user id", value)
+    try:
+        return pwd.getpwnam(value).pw_uid
+    except (KeyError, ValueError):  # ValueError: a NUL or a lone surrogate
+        raise value_error(f"this machine has no user {printable(repr(value))}") from None
 
 
+@accepts(one_or_more(_user.schema, is_required=True))
+def _users(value: object) -> tuple[int, ...]:
+    users = several(_user)(value)
+    if not users:
+        raise value_error("expected a user; leave the key out to allow every user")
+    return users
+
+
+@accepts({"type": "string", "pattern": "^[/~]"})
+def _own_path(value: object) -> str:
+    """Parse a path that does not depend on where the program was started."""
+    path = text(value)
+    if not path.startswith(("/", "~")):
+        raise mismatch("a path that begins with / or ~", value)
+    return path
+
+
+_TABLE: Keys = {
+    "listen": _listen,
+    "connect": _connect,
+    "check": text,
+    "allow_users": _users,
+    "password_file": _own_path,
+    **CHECK_KEYS,
+}
+_ANY_PORT: Schema = any_of(WORDS, {"type": "integer", "minimum": 0, "maximum": 65535})
+_FORBIDDEN = {
+    "local": ("password_file",),
+    "remote": ("allow_users", "password_file"),
+    "socks": ("connect",),
+}
+"""The keys of _TABLE that each kind of forward cannot have."""
+
+
+def _table(kind: str, *required: str) -> Schema:
+    """Return the schema of the table of a kind of forward."""
+    keys = {key: parser for key, parser in _TABLE.items() if key not in _FORBIDDEN[kind]}
+    if kind == "remote":  # the server may choose the port
+        keys["listen"] = Parser(_listen.read, _ANY_PORT)
+    return table_schema(keys, required, dict.fromkeys(CHECK_KEYS, "check"))
+
+
+@accepts(any_of(WORDS, _table("local", "listen", "connect")))
 def _local(value: object) -> Entry:
     if isinstance(value, str):
         return Entry(_parsed(parse_local, value))
@@ -96,6 +162,7 @@ def _local(value: object) -> Entry:
     return _entry(forward, value, values, problems)
 
 
+@accepts(any_of(WORDS, _table("remote", "listen")))
 def _remote(value: object) -> Entry:
     if isinstance(value, str):
         return Entry(_parsed(parse_remote, value))
@@ -111,6 +178,7 @@ def _remote(value: object) -> Entry:
     return _entry(RemoteForward(listen, _end(values, "connect")), value, values, problems)
 
 
+@accepts(any_of(WORDS, port.schema, _table("socks", "listen")))
 def _socks(value: object) -> Entry:
     if isinstance(value, str):
         return Entry(_parsed(parse_socks, value))
@@ -123,6 +191,16 @@ def _socks(value: object) -> Entry:
         problems.append(ValueProblem(("connect",), advice))
     limits = {key: values[key] for key in ("allow_users", "password_file") if key in values}
     return _entry(SocksForward(_end(values, "listen"), **limits), value, values, problems)
+
+
+local = several(_local)
+"""Parses forwards that listen on this machine (ssh -L)."""
+
+remote = several(_remote)
+"""Parses forwards that listen on the server (ssh -R)."""
+
+socks = several(_socks)
+"""Parses SOCKS proxies that listen on this machine (ssh -D)."""
 
 
 def _read(table: dict[str, object]) -> tuple[dict[str, Any], list[ValueProblem]]:
@@ -161,61 +239,11 @@ def _entry(
     return Entry(forward, probe, settings)
 
 
-def _listen(value: object) -> Address:
-    """Parse a listen address. The caller decides whether port 0 is valid."""
-    if isinstance(value, str):
-        return _parsed(parse_listen, value)
-    return TcpAddress(LOOPBACK, 0 if _is_zero(value) else port(value))
-
-
-def _connect(value: object) -> Address:
-    if isinstance(value, str):
-        return _parsed(parse_target, value)
-    raise mismatch('"host:port" or a path, in quotes', value)
-
-
-def _user(value: object) -> int:
-    """Parse the name or id of a user of this machine; return the id."""
-    if type(value) is int and 0 <= value < 1 << 32:
-        return value
-    if not isinstance(value, str):
-        raise mismatch("a user name in quotes, or a user id", value)
-    try:
-        return pwd.getpwnam(value).pw_uid
-    except (KeyError, ValueError):  # ValueError: a NUL or a lone surrogate
-        raise value_error(f"this machine has no user {printable(repr(value))}") from None
-
-
-def _users(value: object) -> tuple[int, ...]:
-    users = several(_user)(value)
-    if not users:
-        raise value_error("expected a user; leave the key out to allow every user")
-    return users
-
-
-def _own_path(value: object) -> str:
-    """Parse a path that does not depend on where the program was started."""
-    path = text(value)
-    if not path.startswith(("/", "~")):
-        raise mismatch("a path that begins with / or ~", value)
-    return path
-
-
 def _other_kinds_problems(
     values: dict[str, Any], keys: tuple[str, ...], advice: str
 ) -> list[ValueProblem]:
     """Return a problem for each key that another kind of forward has."""
     return [ValueProblem((key,), f"not allowed here: {advice}") for key in keys if key in values]
-
-
-_TABLE: Keys = {
-    "listen": _listen,
-    "connect": _connect,
-    "check": text,
-    "allow_users": _users,
-    "password_file": _own_path,
-    **CHECK_KEYS,
-}
 
 
 def _is_zero(value: object) -> bool:

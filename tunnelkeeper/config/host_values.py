@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config.errors import mismatch, value_error
-from tunnelkeeper.config.value_parsers import Reader, one_of, several, text
+from tunnelkeeper.config.parser import WORDS, Parser, accepts, any_of, one_or_more
+from tunnelkeeper.config.value_parsers import one_of, several, text
 from tunnelkeeper.core.host_spec import HostSpecError, is_host, is_user, parse_host_spec
 from tunnelkeeper.core.ssh_values import ValueFormatError
 
@@ -20,6 +21,7 @@ TRUSTS_ANY_KEY = ("no", "off")
 """Values of StrictHostKeyChecking that trust changed keys. This program never does."""
 
 
+@accepts(WORDS)
 def hostname(value: object) -> str:
     """Parse a host name or an address, without user and port."""
     host = text(value)
@@ -38,6 +40,7 @@ def hostname(value: object) -> str:
     raise mismatch(expected, value, f"write {', '.join(parts)}")
 
 
+@accepts(WORDS)
 def user(value: object) -> str:
     """Parse a user name of the server."""
     if is_user(login := text(value)):
@@ -45,6 +48,7 @@ def user(value: object) -> str:
     raise mismatch("a user name", value)
 
 
+@accepts(WORDS)
 def host_reference(value: object) -> str:
     """Parse a [hosts] name, an ssh_config alias, [user@]host[:port] or ssh://[user@]host[:port]."""
     if not isinstance(value, str):
@@ -56,6 +60,7 @@ def host_reference(value: object) -> str:
     return value
 
 
+@accepts(one_or_more(WORDS))
 def jump(value: object) -> tuple[str, ...]:
     """Parse hosts in ssh -J order: a list, or one string with commas. "none": no jump host."""
     if value in (NO_JUMP, [NO_JUMP]):
@@ -64,6 +69,7 @@ def jump(value: object) -> tuple[str, ...]:
     return tuple(hop for hops in chain for hop in hops)
 
 
+@accepts(WORDS)
 def _hops(value: object) -> tuple[str, ...]:
     if not isinstance(value, str):
         raise mismatch("a host in quotes", value)
@@ -73,9 +79,10 @@ def _hops(value: object) -> tuple[str, ...]:
     return hops
 
 
-def as_in_ssh(parse: Callable[[Sequence[str]], object]) -> Reader[tuple[str, ...]]:
+def as_in_ssh(parse: Callable[[Sequence[str]], object]) -> Parser[tuple[str, ...]]:
     """Return a parser for words in the grammar of ssh_config(5): a list, or one string."""
 
+    @accepts(one_or_more(text.schema, is_required=True))
     def read(value: object) -> tuple[str, ...]:
         words = tuple(word for part in several(text)(value) for word in part.split())
         if not words:
@@ -89,6 +96,12 @@ def as_in_ssh(parse: Callable[[Sequence[str]], object]) -> Reader[tuple[str, ...
     return read
 
 
+@accepts(
+    any_of(
+        {"enum": ["strict", "accept-new"]},
+        {"enum": list(TRUSTS_ANY_KEY), "deprecated": True},
+    )
+)
 def host_key_policy(value: object) -> str:
     """Parse the policy for unknown host keys.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from tunnelkeeper.config import forward_values, host_values
 from tunnelkeeper.config.errors import mismatch
-from tunnelkeeper.config.table_reader import Keys, table_of, unknown_key
+from tunnelkeeper.config.parser import Keys, accepts, any_of
+from tunnelkeeper.config.table_reader import table_of, unknown_key
 from tunnelkeeper.config.value_parsers import (
     algorithms,
     at_least,
@@ -33,6 +34,7 @@ from tunnelkeeper.core.ssh_values import (
 )
 
 
+@accepts(any_of(text.schema, {"const": False}))
 def ssh_config(value: object) -> str | bool:
     """Parse a path or false."""
     if value is False:

@@ -17,11 +17,13 @@ from tunnelkeeper.config.errors import (
     format_value,
     prefixed,
 )
-from tunnelkeeper.config.table_reader import Keys, read_keys, unknown_key
+from tunnelkeeper.config.table_reader import read_keys, unknown_key
 from tunnelkeeper.config.value_parsers import name as read_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from tunnelkeeper.config.parser import Keys
 
 SECTIONS = ("supervisor", "defaults", "hosts", "tunnels")
 

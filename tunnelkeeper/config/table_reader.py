@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper.config.errors import InvalidValueError, ValueProblem, mismatch, prefixed
-from tunnelkeeper.config.value_parsers import Reader
+from tunnelkeeper.config.parser import Keys, Parser, accepts, table_schema
 
-Keys = Mapping[str, Reader[Any]]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 MAX_LISTED_KEYS = 6
 """The known keys are listed up to this number if none is similar to the unknown key."""
@@ -55,9 +55,10 @@ def read_keys(
     return values, problems
 
 
-def table_of(keys: Keys) -> Reader[dict[str, Any]]:
+def table_of(keys: Keys) -> Parser[dict[str, Any]]:
     """Return a parser for a table, inline or not. Every key is optional."""
 
+    @accepts(table_schema(keys))
     def read(value: object) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise mismatch(f"a table of {', '.join(keys)}", value)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TypeGuard, TypeVar
 
@@ -20,14 +19,22 @@ from tunnelkeeper.config.errors import (
     prefixed,
     value_error,
 )
+from tunnelkeeper.config.parser import (
+    LINE,
+    Parser,
+    accepts,
+    any_of,
+    list_of,
+    one_or_more,
+)
 
 T = TypeVar("T")
-Reader = Callable[[object], T]
 
 MAX_DURATION = 100 * 365 * 86400.0
 """Seconds. More is a typing mistake, and would overflow when added to a date."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_NAME = re.compile(NAME_PATTERN)
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(
     rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?", re.ASCII
@@ -37,8 +44,11 @@ _DURATION_FORMS = 'a duration such as 15 (seconds), 0.5, "500ms", "15s", "2m" or
 _BYTE_SIZE = re.compile(r"([0-9]{1,18})([KMG]?)", re.IGNORECASE)
 # ssh_config(5), Ciphers: a list that may begin with + - or ^, of names and patterns.
 _ALGORITHMS = re.compile(r"[-+^]?[A-Za-z0-9@._*?!-]+(?:,[A-Za-z0-9@._*?!-]+)*")
+_DURATION_PATTERN = "".join(f"([0-9]+([.][0-9]+)?{unit})?" for unit in ("d", "h", "m", "s", "ms"))
+_DURATION_TEXT = {"type": "string", "minLength": 1, "pattern": f"^{_DURATION_PATTERN}$"}
 
 
+@accepts(LINE)
 def text(value: object) -> str:
     """Parse a string of one line, not empty, without control characters."""
     if not isinstance(value, str):
@@ -50,6 +60,7 @@ def text(value: object) -> str:
     return value
 
 
+@accepts({"type": "string", "pattern": f"^{NAME_PATTERN}$"})
 def name(value: object) -> str:
     """Parse the name of a tunnel, a host or a group."""
     if isinstance(value, str) and _NAME.fullmatch(value):
@@ -58,6 +69,7 @@ def name(value: object) -> str:
     raise mismatch(f"{rule} or a digit", value)
 
 
+@accepts({"type": "boolean"})
 def flag(value: object) -> bool:
     """Parse true or false."""
     if isinstance(value, bool):
@@ -68,10 +80,11 @@ def flag(value: object) -> bool:
     raise mismatch("true or false", value, f"write {meant} without quotes" if meant else "")
 
 
-def one_of(*choices: str) -> Reader[str]:
+def one_of(*choices: str) -> Parser[str]:
     """Return a parser for one of these words."""
     expected = " or ".join([", ".join(map(repr, choices[:-1])), repr(choices[-1])])
 
+    @accepts({"enum": list(choices)})
     def read(value: object) -> str:
         if isinstance(value, str) and value in choices:
             return value
@@ -81,9 +94,10 @@ def one_of(*choices: str) -> Reader[str]:
     return read
 
 
-def at_least(minimum: int, advice: str = "") -> Reader[int]:
+def at_least(minimum: int, advice: str = "") -> Parser[int]:
     """Return a parser for a whole number."""
 
+    @accepts({"type": "integer", "minimum": minimum, "maximum": 2**31 - 1})
     def read(value: object) -> int:
         if type(value) is int and minimum <= value < 2**31:  # not isinstance: True is an int
             return value
@@ -92,9 +106,10 @@ def at_least(minimum: int, advice: str = "") -> Reader[int]:
     return read
 
 
-def between(minimum: float, maximum: float) -> Reader[float]:
+def between(minimum: float, maximum: float) -> Parser[float]:
     """Return a parser for a number in a range."""
 
+    @accepts({"type": "number", "minimum": minimum, "maximum": maximum})
     def read(value: object) -> float:
         if is_number(value) and minimum <= value <= maximum:
             return float(value)
@@ -103,6 +118,12 @@ def between(minimum: float, maximum: float) -> Reader[float]:
     return read
 
 
+@accepts(
+    any_of(
+        {"type": "integer", "minimum": 0, "maximum": 2**62 - 1},
+        {"type": "string", "pattern": "^[0-9]{1,18}[KMGkmg]?$"},
+    )
+)
 def byte_size(value: object) -> int:
     """Parse bytes: a whole number, or a string with K, M or G (1024 to the power of 1, 2 or 3)."""
     size = value
@@ -113,6 +134,7 @@ def byte_size(value: object) -> int:
     raise mismatch('bytes, such as 67108864, "512M" or "2G"', value)
 
 
+@accepts(any_of({"type": "number", "minimum": 0, "maximum": MAX_DURATION}, _DURATION_TEXT))
 def duration(value: object) -> float:
     """Parse seconds: a number, or a string with units from days to milliseconds, largest first."""
     seconds = value
@@ -126,6 +148,12 @@ def duration(value: object) -> float:
     return float(seconds)
 
 
+@accepts(
+    any_of(
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DURATION},
+        {**_DURATION_TEXT, "allOf": [{"pattern": "[1-9]"}]},
+    )
+)
 def positive_duration(value: object) -> float:
     """Parse a duration of more than 0 seconds."""
     seconds = duration(value)
@@ -134,6 +162,7 @@ def positive_duration(value: object) -> float:
     return seconds
 
 
+@accepts({"type": "integer", "minimum": 1, "maximum": 65535})
 def port(value: object) -> int:
     """Parse a TCP port, 1 to 65535."""
     if type(value) is int and 0 < value < 65536:
@@ -141,6 +170,7 @@ def port(value: object) -> int:
     raise mismatch("a port from 1 to 65535", value, unquoted(value))
 
 
+@accepts(one_or_more(port.schema, is_required=True))
 def ports(value: object) -> tuple[int, ...]:
     """Parse a port or a list of ports."""
     if value == []:
@@ -148,6 +178,7 @@ def ports(value: object) -> tuple[int, ...]:
     return several(port)(value)
 
 
+@accepts(one_or_more({"type": "string", "pattern": f"^{_ALGORITHMS.pattern}$"}, is_required=True))
 def algorithms(value: object) -> str:
     """Parse a list of algorithms in OpenSSH's syntax, or an array of their names."""
     listed = ",".join(several(text)(value))
@@ -156,9 +187,10 @@ def algorithms(value: object) -> str:
     return listed
 
 
-def several(read: Reader[T]) -> Reader[tuple[T, ...]]:
+def several(read: Parser[T]) -> Parser[tuple[T, ...]]:
     """Return a parser for a list or a single value. Every invalid element is reported."""
 
+    @accepts(one_or_more(read.schema))
     def read_all(value: object) -> tuple[T, ...]:
         if not isinstance(value, list):
             return (read(value),)
@@ -187,6 +219,7 @@ def unquoted(value: object) -> str:
     return f"write it without quotes: {value}" if is_digits else ""
 
 
+@accepts(any_of({**LINE, "pattern": "[^ ]"}, list_of({"type": "string"})))
 def hook_command(value: object) -> tuple[str, ...]:
     """Parse a program and its arguments. An empty list disables a hook of [defaults]."""
     match value:

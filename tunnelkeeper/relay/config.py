@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper import paths
 from tunnelkeeper.config.errors import ConfigError, mismatch, value_error
-from tunnelkeeper.config.table_reader import Keys, read_keys, table_of, unknown_key
+from tunnelkeeper.config.parser import WORDS, Keys, Parser, accepts, any_of, one_or_more
+from tunnelkeeper.config.table_reader import read_keys, table_of, unknown_key
 from tunnelkeeper.config.toml_document import parse_document, read_text
 from tunnelkeeper.config.value_parsers import (
-    Reader,
     at_least,
     byte_size,
     duration,
@@ -158,7 +158,7 @@ def parse(text: str, path: str) -> RelayConfiguration:
     Raises ConfigError with every problem in it.
     """
     document = parse_document(text, path)
-    values, faults = read_keys(document.values, _KEYS, _unknown)
+    values, faults = read_keys(document.values, RELAY_KEYS, _unknown)
     if faults:
         raise ConfigError(document.problems(faults))
     limits = _limits(values.pop("limits", {}))
@@ -171,6 +171,7 @@ def _limits(values: dict[str, Any]) -> RelayLimits:
     return RelayLimits(keepalive=Keepalive(**keepalive), **values)
 
 
+@accepts(WORDS)
 def _listen(value: object) -> TcpAddress:
     """Read [address:]port; port 0 lets the system choose."""
     expected = '"address:port" in quotes, such as "0.0.0.0:2222"'
@@ -185,6 +186,7 @@ def _listen(value: object) -> TcpAddress:
     raise mismatch(expected, value, "the relay listens on TCP only")
 
 
+@accepts({"type": "string"})
 def _public_address(value: object) -> TcpAddress | None:
     """Read address[:port] of the relay, as clients write it; empty: None."""
     if value == "":
@@ -209,7 +211,8 @@ def parse_public_address(text: str) -> TcpAddress:
     return address
 
 
-def _one_or_more(read: Reader[Any], what: str) -> Reader[tuple[Any, ...]]:
+def _one_or_more(read: Parser[Any], what: str) -> Parser[tuple[Any, ...]]:
+    @accepts(one_or_more(read.schema, is_required=True))
     def read_all(value: object) -> tuple[Any, ...]:
         if value == []:
             raise value_error(
@@ -220,6 +223,7 @@ def _one_or_more(read: Reader[Any], what: str) -> Reader[tuple[Any, ...]]:
     return read_all
 
 
+@accepts(text.schema)
 def _authorized_keys(value: object) -> str:
     """Read a path with the tokens %u (user) and %% (percent sign), see sshd_config(5), TOKENS."""
     path = text(value)
@@ -228,12 +232,14 @@ def _authorized_keys(value: object) -> str:
     return path
 
 
+@accepts(text.schema)
 def _revoked_keys(value: object) -> str:
     """Read a path, or `none` as RevokedKeys of sshd_config(5) has it."""
     path = text(value)
     return "" if path == "none" else path
 
 
+@accepts({"type": "string", "pattern": "^(/|$)"})
 def _unix_socket_dir(value: object) -> str:
     if value == "":
         return ""
@@ -247,9 +253,10 @@ def _unix_socket_dir(value: object) -> str:
     return folder
 
 
-def _permits(parse_one: Callable[[str], Permit]) -> Reader[tuple[Permit, ...]]:
+def _permits(parse_one: Callable[[str], Permit]) -> Parser[tuple[Permit, ...]]:
     """Return a reader of permits in the syntax of sshd_config(5); `any` and `none` stand alone."""
 
+    @accepts(WORDS)
     def read_one(value: object) -> Permit:
         if not isinstance(value, str):
             raise mismatch('"host:port" in quotes', value)
@@ -261,6 +268,7 @@ def _permits(parse_one: Callable[[str], Permit]) -> Reader[tuple[Permit, ...]]:
             raise value_error(printable(str(error))) from None
         return permit
 
+    @accepts(one_or_more(WORDS))
     def read(value: object) -> tuple[Permit, ...]:
         if value in ("any", ["any"]):
             return (ANYTHING,)
@@ -284,6 +292,7 @@ def _parse_open(written: str) -> Permit:
     return permit
 
 
+@accepts(any_of({"type": "boolean"}, one_or_more(WORDS)))
 def _names(value: object) -> tuple[str, ...]:
     """Read the rule for names: patterns, true for the default, false for no names."""
     if isinstance(value, bool):
@@ -293,6 +302,7 @@ def _names(value: object) -> tuple[str, ...]:
     return several(_name_pattern)(value)
 
 
+@accepts(WORDS)
 def _name_pattern(value: object) -> str:
     if not isinstance(value, str):
         raise mismatch("""a pattern of names in quotes, such as "box-*", or true or false""", value)
@@ -302,9 +312,20 @@ def _name_pattern(value: object) -> str:
         raise mismatch(str(error), value) from None
 
 
-def _limit(expected: str, parse_one: Callable[[str], Any]) -> Reader[Any]:
-    """Return a reader of a limit in the syntax of sshd_config(5), or of a number."""
+def _limit(
+    expected: str, parse_one: Callable[[str], Any], pattern: str, maximum: int
+) -> Parser[Any]:
+    """Return a reader of a limit in the syntax of sshd_config(5), or of a number.
 
+    pattern: a regular expression that texts match. maximum: of a number.
+    """
+
+    @accepts(
+        any_of(
+            {"type": "integer", "minimum": 0, "maximum": maximum},
+            {"type": "string", "pattern": f"^({pattern})$"},
+        )
+    )
     def read(value: object) -> Any:
         written = str(value) if type(value) is int else value
         if not isinstance(written, str):
@@ -317,10 +338,19 @@ def _limit(expected: str, parse_one: Callable[[str], Any]) -> Reader[Any]:
     return read
 
 
-_LIMIT_KEYS: Keys = {
-    "max_startups": _limit('"begin:rate:full" in quotes', MaxStartups.parse),
-    "per_source_max_startups": _limit('"none" or a number', parse_per_source_max_startups),
-    "per_source_net_block_size": _limit('"ipv4:ipv6" in quotes', NetBlockSize.parse),
+LIMIT_KEYS: Keys = {
+    "max_startups": _limit(
+        '"begin:rate:full" in quotes',
+        MaxStartups.parse,
+        "[0-9]{1,6}(:[0-9]{1,6}:[0-9]{1,6})?",
+        999_999,
+    ),
+    "per_source_max_startups": _limit(
+        '"none" or a number', parse_per_source_max_startups, "none|[0-9]{1,6}", 999_999
+    ),
+    "per_source_net_block_size": _limit(
+        '"ipv4:ipv6" in quotes', NetBlockSize.parse, "[0-9]{1,3}(:[0-9]{1,3})?", 32
+    ),
     "login_grace": duration,
     "max_auth_tries": at_least(0),
     "penalties": flag,
@@ -334,7 +364,7 @@ _LIMIT_KEYS: Keys = {
     "keepalive_count_max": at_least(1, "to send none: keepalive_interval = 0"),
 }
 
-_KEYS: Keys = {
+RELAY_KEYS: Keys = {
     "listen": _one_or_more(_listen, "an address to listen on"),
     "public_address": _public_address,
     "host_keys": _one_or_more(text, "a file"),
@@ -347,12 +377,12 @@ _KEYS: Keys = {
     "names": _names,
     "strict_modes": flag,
     "required_rsa_size": at_least(MINIMUM_RSA_SIZE, "the limit can only be raised"),
-    "limits": table_of(_LIMIT_KEYS),
+    "limits": table_of(LIMIT_KEYS),
 }
 
 
 def _unknown(key: str, _value: object) -> str:
     """Return the message for an unknown top-level key."""
-    if key in _LIMIT_KEYS:
+    if key in LIMIT_KEYS:
         return "unknown key; it belongs in the table [limits]"
-    return unknown_key(key, _KEYS)
+    return unknown_key(key, RELAY_KEYS)
