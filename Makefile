@@ -14,7 +14,7 @@ PYTEST ?= $(BIN)/pytest
 # The tests wait for servers and clocks more than they compute.
 WORKERS ?= 4
 
-.PHONY: attacks help setup demo bench bench-quick screenshots soak fuzz bench-recovery test test-random check style types format units lock dist clean
+.PHONY: attacks help setup demo bench bench-quick screenshots soak fuzz bench-recovery test test-random check style types format units schemas lock dist clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -81,6 +81,9 @@ format: $(READY) ## let ruff format and mend what it can
 
 units: $(READY)  ## write what units/ holds anew, as the program generates it
 	$(BIN)/python -m tests.systemd.shipped
+
+schemas: $(READY) ## write tunnelkeeper/schemas/ again, from the tables of keys and the docs
+	$(BIN)/python -m docs.schemas --write
 
 $(TOOLS)/.ready: requirements/dist.lock
 	$(PYTHON) -m venv $(TOOLS)

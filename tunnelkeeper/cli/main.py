@@ -50,6 +50,9 @@ SUBCOMMANDS = (
     Subcommand("logs", "tunnelkeeper.cli.logs", "show what happened, newest last"),
     Subcommand("reload", "tunnelkeeper.cli.control", "read the config file again", "reload"),
     Subcommand("check", "tunnelkeeper.cli.check", "validate the config file, connect to nothing"),
+    Subcommand(
+        "schema", "tunnelkeeper.cli.schema", "the JSON Schema of a config file, for editors"
+    ),
     Subcommand("demo", "tunnelkeeper.cli.demo", "a tunnel of every kind on loopback, to try"),
     Subcommand("connect", "tunnelkeeper.cli.connect", "stdin and stdout through a tunnel (ssh -W)"),
     Subcommand("autossh", "tunnelkeeper.cli.autossh", "run a command line of autossh"),

@@ -1,0 +1,26 @@
+"""`tunnelkeeper schema`: print the JSON Schema of tunnels.toml or relay.toml.
+
+The schemas are files of the package, which `docs/schemas.py` generates from the tables of keys.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import click
+
+from tunnelkeeper.core.exit_codes import ExitCode
+
+KINDS = ("tunnels", "relay")
+
+
+@click.command()
+@click.argument("kind", metavar="[tunnels|relay]", type=click.Choice(KINDS), default=KINDS[0])
+def command(kind: str) -> int:
+    """Print the JSON Schema of tunnels.toml, or of relay.toml, for an editor.
+
+    Save it beside the file, and begin the file with the line `#:schema ./tunnels.schema.json`.
+    """
+    schema = files("tunnelkeeper") / "schemas" / f"{kind}.schema.json"
+    click.echo(schema.read_text(encoding="utf-8"), nl=False)
+    return ExitCode.OK
