@@ -40,7 +40,7 @@ LAYERS = {
     ),
     "demo": "core control relay",
     "dashboard": "core control presentation",
-    "cli": "core paths net config control systemd presentation importing",
+    "cli": "core paths atomic_write net config control systemd presentation autossh importing",
     "__main__": "cli",
 }
 """Each layer (a folder or file below the package) and the layers that it may import."""
@@ -90,6 +90,7 @@ EDGES = (
     "importing.config_file",
     "importing.specifier_values",
     "importing.readers",
+    "importing.ssh_config_files",
 )
 """Modules of pure layers that act for them: they read files, run programs and write."""
 

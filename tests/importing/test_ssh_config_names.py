@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.importing.readers import read_host_names
 from tunnelkeeper.importing.source_commands import UnreadableError
+from tunnelkeeper.importing.ssh_config_files import read_host_names
 from tunnelkeeper.importing.ssh_config_names import parse_host_names
-from tunnelkeeper.sshconfig import gather_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +39,7 @@ def test_files_that_include_each_other_many_times_are_read_once(tmp_path: Path) 
     main.write_text("Host a\n" + "Include config other\n" * 10)
     (tmp_path / ".ssh" / "other").write_text("Host b\n" + "Include config other\n" * 10)
 
-    names = read_host_names(str(main), replace(gather_facts(), home=str(tmp_path)))
+    names = read_host_names(str(main), str(tmp_path))
 
     assert sorted(set(names.hosts)) == ["a", "b"]
     assert len(names.hosts) <= 3
@@ -52,7 +50,7 @@ def test_a_file_beyond_a_size_is_not_read(tmp_path: Path) -> None:
     main.write_text("#" * (1024 * 1024 + 1))
 
     with pytest.raises(UnreadableError, match="larger than 1 MiB"):
-        read_host_names(str(main), gather_facts())
+        read_host_names(str(main), str(tmp_path))
 
 
 @given(st.text() | st.text(st.sampled_from('Host match="a*!,# \t\n')))
@@ -70,7 +68,7 @@ def test_included_files_are_read_recursively(tmp_path: Path) -> None:
     (tmp_path / ".ssh" / "b").write_text("Host b\nInclude b\n")
     (tmp_path / "other").write_text("Host *.c\n")
 
-    names = read_host_names(str(main), replace(gather_facts(), home=str(tmp_path)))
+    names = read_host_names(str(main), str(tmp_path))
 
     assert list(dict.fromkeys(names.hosts)) == ["last", "a", "b"]
     assert names.patterns == ["*.c"]

@@ -136,12 +136,12 @@ def ssh_config(
     All of them, or those that match a PATTERN. A name is imported in any case.
     """
     from tunnelkeeper.cli.import_run import report
-    from tunnelkeeper.importing import readers
     from tunnelkeeper.importing.source_commands import (
         NotImportable,
         UnreadableError,
         command_for_host,
     )
+    from tunnelkeeper.importing.ssh_config_files import read_host_names
 
     run = _run(settings, write=write, replace=replace, trust=trust)
     if run.resolver.target_ssh_config is False:
@@ -149,7 +149,7 @@ def ssh_config(
             f"{settings.config} has ssh_config = false, so tunnels would find no hosts"
         )
     try:
-        names = readers.read_host_names(run.resolver.target_ssh_config, run.resolver.facts)
+        names = read_host_names(run.resolver.target_ssh_config, run.resolver.facts.home)
     except UnreadableError as error:
         raise CommandError(str(error)) from error
     known = [name for name in names.hosts if not patterns or _matches(name, patterns)]

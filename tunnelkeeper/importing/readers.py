@@ -1,11 +1,10 @@
-"""Input of existing setups: unit files, `systemctl cat`, crontabs and ssh_config.
+"""Input of existing setups: unit files, `systemctl cat` and crontabs.
 
 The pure modules interpret the text. An I/O error becomes an UnreadableError with a message.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 import subprocess
 from pathlib import Path
@@ -16,7 +15,6 @@ from tunnelkeeper.importing import specifier_values
 from tunnelkeeper.importing.crontab import find_crontab_commands, is_system_crontab
 from tunnelkeeper.importing.source_commands import TRUST_HINT, UnreadableError
 from tunnelkeeper.importing.specifiers import UnitName, make_unit_specifiers
-from tunnelkeeper.importing.ssh_config_names import HostNames, parse_host_names
 from tunnelkeeper.importing.systemd_service import Service, find_service_commands
 from tunnelkeeper.net.file_trust import find_distrust
 from tunnelkeeper.net.regular_file import read_regular_file
@@ -28,11 +26,8 @@ if TYPE_CHECKING:
     from tunnelkeeper.sshconfig import Facts
 
 _USER_UNIT_DIRECTORY = "/systemd/user"
-_MAX_INCLUDE_DEPTH = 16  # as in readconf.c; ssh_config(5) mentions no limit
-_MAX_INCLUDED_FILES = 500
 _SIZE_LIMIT = 1024 * 1024
-"""Maximum bytes of a unit, a crontab, an environment file or an ssh_config."""
-_SYSTEM_SSH_CONFIG = "/etc/ssh/ssh_config"
+"""Maximum bytes of a unit, a crontab or an environment file."""
 _CRONTAB_TIMEOUT = 30.0
 _CRON_PATH = "/usr/bin:/bin"
 
@@ -95,22 +90,6 @@ def read_crontab_commands(
     return find_crontab_commands(text, name, environment, has_user_field=is_system)
 
 
-def read_host_names(file: str | None, facts: Facts) -> HostNames:
-    """Return the host names in an ssh_config and its included files; None for ssh's own files.
-
-    Raises UnreadableError if the given file cannot be read.
-    """
-    names = HostNames()
-    if file is not None:
-        names = parse_host_names(_read_source(file, trusts_file=True))  # only names are used
-        _add_included_names(names, names.includes, f"{facts.home}/.ssh", facts, set())
-        return names
-    seen: set[str] = set()
-    for path in (f"{facts.home}/.ssh/config", _SYSTEM_SSH_CONFIG):
-        _add_included_names(names, [path], path.rpartition("/")[0], facts, seen)
-    return names
-
-
 def read_text(path: str) -> str:
     """Return the text of a file; bytes that are not UTF-8 become surrogates. Raises OSError."""
     return read_regular_file(path, _SIZE_LIMIT).decode("utf-8", "surrogateescape")
@@ -128,36 +107,6 @@ def _read_trusted_text(path: str) -> str:
             with_hint(f"{printable(str(distrust))}, and it can name programs to run", TRUST_HINT)
         )
     return read_text(path)
-
-
-def _add_included_names(
-    names: HostNames,
-    patterns: list[str],
-    directory: str,
-    facts: Facts,
-    seen: set[str],
-    depth: int = 0,
-) -> None:
-    """Add the names of included files. Unreadable files are skipped, as ssh does.
-
-    directory: the base of relative patterns. seen: the files that were read; a second reading would
-    add no name, and files that include each other would be read without end.
-    """
-    if depth > _MAX_INCLUDE_DEPTH:
-        return
-    for pattern in list(patterns):
-        expanded = f"{facts.home}{pattern[1:]}" if pattern.startswith("~/") else pattern
-        for path in sorted(glob.glob(os.path.join(directory, expanded))):  # noqa: PTH118, PTH207
-            if path in seen or len(seen) >= _MAX_INCLUDED_FILES:
-                continue
-            seen.add(path)
-            try:
-                inner = parse_host_names(read_text(path))
-            except OSError:
-                continue
-            names.hosts += inner.hosts
-            names.patterns += inner.patterns
-            _add_included_names(names, inner.includes, directory, facts, seen, depth + 1)
 
 
 def _read_unit_file(path: Path, trusts_file: bool) -> tuple[str, str]:
