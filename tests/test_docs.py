@@ -165,7 +165,6 @@ def test_no_command_is_documented_that_does_not_exist() -> None:
         "Global options",
         "Exit codes",
         "Environment and files",
-        "Completion",
     }
 
     assert set(headings(ROOT / "docs/commands.md", 2)) - others == set(commands())

@@ -18,15 +18,37 @@ from tunnelkeeper.cli.main import run
 if TYPE_CHECKING:
     import socket
 
+    from click.shell_completion import CompletionItem
+
 NAME = "autossh"
 
 
 class _UnparsedCommand(click.Command):
-    """A command whose arguments click does not parse."""
+    """A command line of autossh(1), which click does not parse."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.params["arguments"] = tuple(args)
         return []
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return options of autossh and ssh, hosts, or files, by what stands before."""
+        from click.shell_completion import CompletionItem
+
+        from tunnelkeeper.autossh.next_word import WordKind, next_word_kind, option_words
+        from tunnelkeeper.cli.completers import complete_files, complete_hosts
+
+        arguments = ctx.params["arguments"]
+        if incomplete.startswith("-"):
+            words = [CompletionItem(word) for word in option_words(is_first=not arguments)]
+        else:
+            match next_word_kind(arguments):
+                case WordKind.HOST:
+                    words = complete_hosts(ctx, incomplete)
+                case WordKind.FILE:
+                    return complete_files(ctx, incomplete)
+                case WordKind.OTHER:
+                    words = []
+        return [word for word in words if word.value.startswith(incomplete)]
 
 
 @click.command(

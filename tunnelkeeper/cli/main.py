@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -26,6 +26,8 @@ from tunnelkeeper.presentation.formatting import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from click.shell_completion import CompletionItem
 
 PROGRAM = "tunnelkeeper"
 
@@ -59,6 +61,7 @@ SUBCOMMANDS = (
     Subcommand("relay", "tunnelkeeper.cli.relay", "the relay server for machines behind NAT"),
     Subcommand("import", "tunnelkeeper.cli.import_", "existing setups as tables for tunnels.toml"),
     Subcommand("units", "tunnelkeeper.cli.units", "systemd units: tunnels after every boot"),
+    Subcommand("completion", "tunnelkeeper.cli.completion", "let the shell complete command lines"),
 )
 
 
@@ -85,6 +88,8 @@ class Program(click.Group):
                 command: click.Command = getattr(
                     importlib.import_module(subcommand.module), subcommand.command
                 )
+                if ctx.resilient_parsing:  # the shell asks for words
+                    _attach_completers(command, is_relay=cmd_name == "relay")
                 return command
         return None
 
@@ -93,9 +98,34 @@ class Program(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Reject an unknown subcommand with a suggestion."""
         known = self.list_commands(ctx)
+        if ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
         if args[0] not in known and not args[0].startswith("-"):
             raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], known)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Let the global options complete their values if the shell asks for words."""
+        if extra.get("resilient_parsing"):
+            _attach_completers(self)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the subcommands without importing them, and the global options."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(each.name, help=each.summary)
+            for each in SUBCOMMANDS
+            if each.name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
@@ -124,6 +154,12 @@ def program(ctx: click.Context, config: str | None, socket: str | None, verbose:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(ExitCode.USAGE)
+
+
+def _attach_completers(command: click.Command, *, is_relay: bool = False) -> None:
+    from tunnelkeeper.cli import completers
+
+    completers.attach(command, is_relay=is_relay)
 
 
 def main() -> NoReturn:
