@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnelkeeper.net.descriptor_pool import DescriptorPool
 from tunnelkeeper.questions.board import QuestionBoard
+from tunnelkeeper.questions.sources import AnswerSources
 from tunnelkeeper.ssh.auth.agent import AgentKeyLists
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
@@ -40,6 +41,7 @@ class SshContext:
         budget: What all connections may hold, memory for example.
         connection_tracker: The connections and attempts to notify of a network change.
         questions: Where logins ask what only a person can answer.
+        answers: Where answers are stored, so that no person is asked.
         wall_time: Returns the Unix time, for the validity of certificates.
     """
 
@@ -52,6 +54,7 @@ class SshContext:
     budget: Budget[Any] = field(default_factory=new_budget)
     connection_tracker: ConnectionTracker = field(default_factory=ConnectionTracker)
     questions: QuestionBoard = field(default_factory=QuestionBoard)
+    answers: AnswerSources = field(default_factory=AnswerSources)
     wall_time: Callable[[], float] = time.time
 
 
