@@ -185,7 +185,7 @@ def test_the_states_are_documented_in_their_order() -> None:
 def check_options(command: click.Command, text: str, *besides: str) -> None:
     """Check that a section lists the options of a command, with the defaults it shows."""
     rows = [cells for cells in rows_of(text) if cells[0].startswith("`-")]
-    shown = {name: cells[1] for cells in rows for name in re.findall(r"`(--?[a-z-]+)", cells[0])}
+    shown = {name: cells[1] for cells in rows for name in re.findall(r"`(--?[A-Za-z-]+)", cells[0])}
     options = [param for param in command.params if isinstance(param, click.Option)]
     assert set(shown) - set(besides) == {name for option in options for name in option.opts} - {
         "--help"

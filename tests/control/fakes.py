@@ -82,6 +82,7 @@ class FakeSupervisor:
         self.tunnels = {tunnel.name: tunnel for tunnel in tunnels or (a_tunnel(),)}
         self.records = [LogRecord(NOON, "info", "db", "up"), LogRecord(NOON, "info", "", "started")]
         self.problems: list[str] = []
+        self.config = "/etc/tunnels.toml"
         self.config_changed = False
         self.listeners: set[Callable[[Event], None]] = set()
         self.requests: list[tuple[object, ...]] = []
@@ -111,7 +112,7 @@ class FakeSupervisor:
         self._note_subscriber_request()
         return StatusSnapshot(
             SupervisorSnapshot(
-                "0.1.0", os.getpid(), "/etc/tunnels.toml", NOON, 1, 0.1, 9, self.config_changed
+                "0.1.0", os.getpid(), self.config, NOON, 1, 0.1, 9, self.config_changed
             ),
             list(tunnels),
             self.question_snapshots(),

@@ -43,6 +43,8 @@ class Subcommand:
 
 
 SUBCOMMANDS = (
+    Subcommand("add", "tunnelkeeper.cli.add", "write a tunnel into the config file"),
+    Subcommand("remove", "tunnelkeeper.cli.remove", "remove tunnels from the config file"),
     Subcommand("up", "tunnelkeeper.cli.up", "hold tunnels up: run the supervisor"),
     Subcommand("down", "tunnelkeeper.cli.control", "stop tunnels, or the supervisor", "down"),
     Subcommand("restart", "tunnelkeeper.cli.control", "close tunnels and reconnect", "restart"),

@@ -72,11 +72,11 @@ def command(
     except NoSupervisorError:
         if not detach:
             return launch.run(settings.config, settings.socket, names, group, ready)
-        return _start_in_background(settings, names, group, deadline)
+        return start_in_background(settings, names, group, deadline)
     with client:
         started = _start(settings, client, names, group)
         if not no_wait:
-            return _wait_until_settled(client, started, deadline)
+            return wait_until_settled(client, started, deadline)
     click.echo(f"a supervisor is running already; it was asked to start {join_names(started)}")
     return ExitCode.OK
 
@@ -121,9 +121,10 @@ def _start(
         ) from error
 
 
-def _start_in_background(
+def start_in_background(
     settings: Settings, names: tuple[str, ...], group: str | None, deadline: float
 ) -> int:
+    """Start a supervisor, and wait until its tunnels have settled. Return the exit code."""
     try:
         load(settings.config)  # problems of the file are printed here, not in a log
     except ConfigError as error:
@@ -134,12 +135,12 @@ def _start_in_background(
     try:
         with started.client(settings.socket, deadline) as client:
             # It starts them by itself. This request returns their names.
-            return _wait_until_settled(client, client.start(list(names), group), deadline)
+            return wait_until_settled(client, client.start(list(names), group), deadline)
     except NoSupervisorError:
         raise started.start_error() from None
 
 
-def _wait_until_settled(client: Client, names: list[str], deadline: float) -> int:
+def wait_until_settled(client: Client, names: list[str], deadline: float) -> int:
     """Wait until each tunnel has settled, and print the results."""
     tunnels = wait.wait_until(client, names, wait.is_settled, deadline)
     up = [tunnel.name for tunnel in tunnels.values() if tunnel.state == "up"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_left
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,11 +36,30 @@ def line_numbers(text: str) -> dict[KeyPath, int]:
     return _Walk(text).lines
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A header or a key with its value, outside inline tables. first, last: its lines, from 1.
+
+    path: of the table or the key; an element of an array of tables has its index.
+    """
+
+    path: KeyPath
+    is_header: bool
+    first: int
+    last: int
+
+
+def statements(text: str) -> list[Statement]:
+    """Return the headers and the keys of a valid TOML text, in its order."""
+    return _Walk(text).statements
+
+
 class _Walk:
-    """One pass over a text. lines: the result."""
+    """One pass over a text. lines, statements: the results."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[KeyPath, int] = {}
+        self.statements: list[Statement] = []
         self._text = text
         self._position = 0
         self._line_ends = [match.start() for match in re.finditer("\n", text)]
@@ -47,8 +67,15 @@ class _Walk:
         table: KeyPath = ()
         self._take(_BLANK)
         while self._position < len(text):
-            table = self._header() if self._at("[") else self._pair(table)
+            table = self._statement(table)
             self._take(_BLANK)
+
+    def _statement(self, table: KeyPath) -> KeyPath:
+        """Read a header, or a key of a table. Return the table of the keys that follow."""
+        first, is_header = self._line(), self._at("[")
+        path = self._header() if is_header else self._pair(table)
+        self.statements.append(Statement(path, is_header, first, self._line()))
+        return path if is_header else table
 
     def _header(self) -> KeyPath:
         """Read [table] or [[array of tables]]. Return the path of the keys that follow."""
@@ -75,7 +102,7 @@ class _Walk:
         return path if last is None else (*path, last)
 
     def _pair(self, table: KeyPath) -> KeyPath:
-        """Read `key = value` inside a table. Return the table."""
+        """Read `key = value` inside a table. Return the path of the key."""
         line = self._line()
         path = table
         for part in self._key():
@@ -83,7 +110,7 @@ class _Walk:
             self.lines.setdefault(path, line)
         self._take(_EQUALS)
         self._value(path)
-        return table
+        return path
 
     def _key(self) -> list[str]:
         """Read a dotted key, its quoted parts decoded."""

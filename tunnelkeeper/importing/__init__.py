@@ -7,7 +7,7 @@
     crontab             @reboot lines                            ssh_config_names   host names
     convert             a command and the answers of `ssh -G` -> a table; host_table, notes,
                         tunnel_names
-    deduplicate         unique names and ports                   toml_text, toml_edit   TOML text
+    deduplicate         unique names and ports                   toml_text   TOML text
     readers, ssh_config_files, specifier_values, ssh_g_resolver, config_file
                                                                  I/O: files, programs, `ssh -G`
 

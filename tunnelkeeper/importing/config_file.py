@@ -1,4 +1,4 @@
-"""Insertion of imported tunnels into the config file: validate the whole, then replace atomically.
+"""Changes of the config file: read it, validate the whole new text, then replace it atomically.
 
 Symbolic links are followed; mode and owner are kept. It refuses to write a file that is not valid
 or that would change another tunnel.
@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.atomic_write import write_atomically
-from tunnelkeeper.config import ConfigError, Problem, parse
+from tunnelkeeper.config import ConfigError, Problem, parse, parse_with_warnings
+from tunnelkeeper.config.toml_edit import NotATableError, append_text, replace_table
+from tunnelkeeper.config.toml_limits import SIZE_LIMIT
 from tunnelkeeper.core.host_spec import parse_host_spec
-from tunnelkeeper.importing.toml_edit import NotATableError, append_text, replace_table
-from tunnelkeeper.importing.toml_text import format_tunnel, format_tunnels
+from tunnelkeeper.importing.toml_text import IMPORT_COMMENT, format_tunnel, format_tunnels
+from tunnelkeeper.net.file_trust import find_strict_distrust
 from tunnelkeeper.net.regular_file import read_regular_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from tunnelkeeper.config.load import Loaded
     from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.importing.source_commands import ImportedTunnel
 
@@ -47,12 +50,29 @@ class ConfigFile:
 def read(path: Path) -> ConfigFile:
     """Read the file. A missing file counts as empty.
 
-    Raises ConfigError if the file is invalid and OSError if it cannot be read.
+    Raises ConfigError if the file is invalid or can be written by others, as the supervisor does,
+    and OSError if it cannot be read.
+    """
+    text, mark = read_unchecked(path)
+    return ConfigFile(path, text, mark, parse(text, str(path)))
+
+
+def read_unchecked(path: Path) -> tuple[str, str]:
+    """Return the text of a file that may be invalid, and its byte order mark.
+
+    Raises ConfigError if others can write it or it is not UTF-8, and OSError.
     """
     try:
-        raw = read_regular_file(path)
+        # Root may change the file of a user, whose supervisor reads it.
+        user = path.stat().st_uid if os.geteuid() == 0 else None
+        reasons = find_strict_distrust(path, user)
+        raw = read_regular_file(path, SIZE_LIMIT)
     except FileNotFoundError:
-        raw = b""
+        reasons, raw = [], b""
+    if reasons:
+        raise ConfigError(
+            Problem(str(path), None, "", reason.describe(str(path))) for reason in reasons
+        )
     try:
         decoded = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -65,7 +85,7 @@ def read(path: Path) -> ConfigFile:
         ) from None
     text = decoded.removeprefix(_BYTE_ORDER_MARK)
     mark = _BYTE_ORDER_MARK if len(text) < len(decoded) else ""
-    return ConfigFile(path, text, mark, parse(text, str(path)))
+    return text, mark
 
 
 def add_tunnels(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> str:
@@ -80,13 +100,19 @@ def add_tunnels(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> str:
             text = _replace_tunnel(file, text, tunnel)
     if added:
         text = append_text(text, format_tunnels(added))
-    result = parse(text, str(file.path))
-    names = {tunnel.name for tunnel in tunnels}
-    if _settings_without(result, names) != _settings_without(file.configuration, names):
-        raise _make_config_error(
-            file, "this would change another tunnel; add the new tables by hand"
-        )
+    parse_changed(file, text, {tunnel.name for tunnel in tunnels})
     return text
+
+
+def parse_changed(file: ConfigFile, text: str, names: Collection[str]) -> Loaded:
+    """Parse a new text, in which only the tunnels of these names may differ. Return the warnings.
+
+    Raises ConfigError if it is invalid or changes another tunnel.
+    """
+    result, warnings = parse_with_warnings(text, str(file.path))
+    if _settings_without(result, names) != _settings_without(file.configuration, names):
+        raise _make_config_error(file, "this would change another tunnel; edit the file by hand")
+    return result, warnings
 
 
 def find_shared_hosts(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> list[str]:
@@ -124,7 +150,7 @@ def _copy_mode_and_owner(path: Path, descriptor: int) -> None:
 
 def _replace_tunnel(file: ConfigFile, text: str, tunnel: ImportedTunnel) -> str:
     try:
-        return replace_table(text, tunnel.name, format_tunnel(tunnel))
+        return replace_table(text, tunnel.name, format_tunnel(tunnel), IMPORT_COMMENT)
     except NotATableError as error:
         raise _make_config_error(
             file, f"{error}, so it cannot be replaced here; edit it by hand"
@@ -135,7 +161,7 @@ def _make_config_error(file: ConfigFile, reason: str) -> ConfigError:
     return ConfigError([Problem(str(file.path), None, "", reason)])
 
 
-def _settings_without(configuration: Configuration, names: set[str]) -> tuple[object, ...]:
+def _settings_without(configuration: Configuration, names: Collection[str]) -> tuple[object, ...]:
     """Return everything in a configuration except the tunnels of these names."""
     tunnels = {name: tunnel for name, tunnel in configuration.tunnels.items() if name not in names}
     return configuration.supervisor, configuration.defaults, configuration.hosts, tunnels

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from tunnelkeeper.config import parse
+from tunnelkeeper.core.tunnel_references import find_references
+
+GONE = """
+[tunnels.gone]
+host = "relay"
+local = ["2222:box:22", "*:2223:box:22", "10.0.0.1:2224:box:22"]
+socks = 1080
+"""
+
+
+def references(text: str) -> list[str]:
+    return find_references(parse(GONE + text, ""), ["gone"])
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ('host = "me@localhost:2222"', "localhost:2222"),
+        ('host = "me@127.0.0.1"\nport = 2223', "127.0.0.1:2223"),
+        ('host = "box"\nhostname = "127.0.0.1"\nport = [22, 2222]', "127.0.0.1:2222"),
+        ('host = "box"\njump = ["me@localhost:2222"]', "localhost:2222"),
+        ('host = "alias"\n[hosts.alias]\nhostname = "::1"\nport = 2222', "::1:2222"),
+    ],
+)
+def test_a_tunnel_through_a_port_of_a_removed_one_is_reported(text: str, address: str) -> None:
+    assert references(f"[tunnels.b]\n{text}\n") == [f"b connects to {address}, where gone listened"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['host = "me@localhost:22"', 'host = "me@other:2222"', 'host = "me@localhost:2224"'],
+)
+def test_other_hosts_and_ports_are_no_reference(text: str) -> None:
+    assert references(f"[tunnels.b]\n{text}\n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('[tunnels.b]\nhost = "h"\non_up = "tunnelkeeper restart gone"', "on_up of b"),
+        ('[tunnels.b]\nhost = "h"\non_down = ["sh", "-c", "/x/tunnelkeeper up gone"]', "on_down"),
+        ('[hosts.h]\nproxy_command = "tunnelkeeper connect gone %h:%p"', "of [hosts.h]"),
+    ],
+)
+def test_a_command_that_names_a_removed_tunnel_is_reported(text: str, place: str) -> None:
+    [sentence] = references(text)
+
+    assert place in sentence
+    assert "names gone: " in sentence
+
+
+@pytest.mark.parametrize("command", ["logger gone", "tunnelkeeper restart gone-2"])
+def test_other_commands_are_no_reference(command: str) -> None:
+    assert references(f'[tunnels.b]\nhost = "h"\non_up = "{command}"') == []

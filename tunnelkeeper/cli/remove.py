@@ -1,0 +1,89 @@
+"""`tunnelkeeper remove`: take tunnels out of the config file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tunnelkeeper.cli import config_change
+from tunnelkeeper.cli.settings import CommandError, join_names
+from tunnelkeeper.config import ConfigError
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.name_patterns import NoMatchError, expand_patterns
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.presentation.formatting import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from tunnelkeeper.cli.settings import Settings
+
+
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper remove db
+  tunnelkeeper remove 'eu-*'
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.pass_obj
+def command(settings: Settings, names: tuple[str, ...]) -> int:
+    """Remove tunnels from the config file.
+
+    The comments directly above a table go with it; all other text is kept. A running supervisor
+    that uses the file reloads it, which stops the tunnels.
+    """
+    _write(settings.config, names)
+    client = config_change.reload_supervisor(settings)
+    if client is not None:
+        client.close()
+    return ExitCode.OK
+
+
+def _known_names(path: Path, patterns: tuple[str, ...], tunnels: Collection[str]) -> list[str]:
+    """Return the names of tunnels that words stand for. Raises CommandError."""
+    where = f"nothing was removed from {config_change.shown(path)}"
+    try:
+        names = expand_patterns(patterns, tunnels)
+    except NoMatchError as error:
+        raise CommandError(f"{where}: {printable(str(error))}", ExitCode.NOT_FOUND) from None
+    for name in names:
+        if name not in tunnels:
+            raise CommandError(
+                f"{where}: it has no tunnel {printable(repr(name))}{did_you_mean(name, tunnels)}",
+                ExitCode.NOT_FOUND,
+            )
+    return names
+
+
+def _write(path: Path, patterns: tuple[str, ...]) -> None:
+    """Remove tunnels from the file. Raises CommandError, and then nothing is written."""
+    from tunnelkeeper.config.toml_edit import NotATableError, remove_tunnels
+    from tunnelkeeper.core.tunnel_references import find_references
+    from tunnelkeeper.importing import config_file
+
+    if not path.exists():
+        raise CommandError(
+            f"{config_change.shown(path)}: no such file, so there is no tunnel to remove",
+            ExitCode.NOT_FOUND,
+        )
+    with config_change.changing(path) as file:
+        tunnels = file.configuration.tunnels
+        names = _known_names(path, patterns, tunnels)
+        try:
+            text = remove_tunnels(file.text, names)
+            config_file.parse_changed(file, text, names)
+        except NotATableError as error:
+            raise CommandError(
+                f"{error}, so it cannot be removed here; use `tunnelkeeper edit`"
+            ) from error
+        except ConfigError as error:
+            raise config_change.refused_change_error(error) from error
+        config_file.write(file, text)
+    click.echo(f"removed {join_names(names)} from {config_change.shown(path)}")
+    for sentence in find_references(file.configuration, names):
+        click.echo(f"warning: {printable(sentence, 1000)}", err=True)
