@@ -129,11 +129,17 @@ def write(file: ConfigFile, text: str) -> None:
 
     Raises OSError.
     """
-    path = Path(os.path.realpath(file.path))
+    write_text(file.path, file.byte_order_mark, text)
+
+
+def write_text(path: Path, byte_order_mark: str, text: str) -> None:
+    """Create or replace a file atomically. A link is followed; a new file has mode 0600.
+
+    Raises OSError.
+    """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        path, (file.byte_order_mark + text).encode(), partial(_copy_mode_and_owner, path)
-    )
+    write_atomically(path, (byte_order_mark + text).encode(), partial(_copy_mode_and_owner, path))
 
 
 def _copy_mode_and_owner(path: Path, descriptor: int) -> None:
