@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.config import Problem
     from tunnelkeeper.core.forward_spec import TcpAddress
+    from tunnelkeeper.core.resolved_settings import ResolvedTunnel
     from tunnelkeeper.relay.initial_files import InitialFiles
     from tunnelkeeper.relay.set_up import Added
     from tunnelkeeper.systemd.unit_templates import Ready
@@ -35,6 +36,30 @@ def check(config: Path) -> Findings:
     from tunnelkeeper.oneshot import check
 
     return Findings(*check.check(str(config)))
+
+
+def show(config: Path, name: str) -> ResolvedTunnel:
+    """Return the settings of a tunnel that are in effect. Connect to nothing.
+
+    Raises CommandError.
+    """
+    from tunnelkeeper.cli.settings import CommandError
+    from tunnelkeeper.config import ConfigError
+    from tunnelkeeper.core.exit_codes import ExitCode
+    from tunnelkeeper.oneshot import show
+    from tunnelkeeper.presentation.formatting import did_you_mean
+
+    try:
+        return show.show(str(config), name)
+    except ConfigError as error:
+        problems = "\n".join(str(problem) for problem in error.problems)
+        raise CommandError(problems, ExitCode.USAGE) from error
+    except show.UnknownTunnelError as error:
+        raise CommandError(
+            f"{config} has no tunnel {name!r}{did_you_mean(name, error.names)}", ExitCode.NOT_FOUND
+        ) from None
+    except show.LookupFailedError as error:
+        raise CommandError(str(error)) from error
 
 
 def run(config: Path, socket: Path, names: tuple[str, ...], group: str | None, ready: Ready) -> int:

@@ -46,6 +46,7 @@ SUBCOMMANDS = (
     Subcommand("add", "tunnelkeeper.cli.add", "write a tunnel into the config file"),
     Subcommand("edit", "tunnelkeeper.cli.edit", "open the config file in an editor, and check it"),
     Subcommand("remove", "tunnelkeeper.cli.remove", "remove tunnels from the config file"),
+    Subcommand("show", "tunnelkeeper.cli.show", "a tunnel's settings, and where each comes from"),
     Subcommand("up", "tunnelkeeper.cli.up", "hold tunnels up: run the supervisor"),
     Subcommand("down", "tunnelkeeper.cli.control", "stop tunnels, or the supervisor", "down"),
     Subcommand("restart", "tunnelkeeper.cli.control", "close tunnels and reconnect", "restart"),

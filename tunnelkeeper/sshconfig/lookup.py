@@ -132,6 +132,10 @@ class HostLookup:
         results = await self._look_up_chain(self._tunnel_hop(tunnel))
         return tuple(text for result in results for text in find_deviations(result, leave_out))
 
+    async def find_results(self, tunnel: Tunnel) -> tuple[LookupResult, ...]:
+        """Return what sets each host of a tunnel, jump hosts first."""
+        return tuple(await self._look_up_chain(self._tunnel_hop(tunnel)))
+
     async def find_answer(self, tunnel: Tunnel) -> Answer:
         """Return the settings of ssh_config for the host of a tunnel."""
         *_, result = await self._look_up_chain(self._tunnel_hop(tunnel))
