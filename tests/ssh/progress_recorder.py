@@ -17,10 +17,14 @@ class ProgressRecorder:
     infos: list[str] = field(default_factory=list)
     debugs: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
     tunnel: str = "t"
 
     def step(self, hop: str, step: Step) -> None:
         self.steps.append((hop, step))
+
+    def waiting(self, text: str) -> None:
+        self.waits.append(text)
 
     def debug(self, text: str) -> None:
         self.debugs.append(text)

@@ -140,6 +140,9 @@ class _WarningsOnly:
     def step(self, hop: str, step: Step) -> None:
         """Ignore the step."""
 
+    def waiting(self, text: str) -> None:
+        """Ignore what a person must do."""
+
     def debug(self, text: str) -> None:
         """Ignore the message."""
 

@@ -21,16 +21,15 @@ from tunnelkeeper.core.keepalive import tcp_user_timeout
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import dial
 from tunnelkeeper.net.stream_transport import StreamTransport
+from tunnelkeeper.ssh.attempt_failure import failure_of
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.identities import Identities
-from tunnelkeeper.ssh.auth.login_failure import ssh_options, with_offers
 from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
 from tunnelkeeper.ssh.client_options import client_options
 from tunnelkeeper.ssh.connection import Connection
 from tunnelkeeper.ssh.connection_tracker import NetworkChangedError
-from tunnelkeeper.ssh.errors import to_failure
 from tunnelkeeper.ssh.proxy_command import ProxyCommand
 from tunnelkeeper.ssh.transport import ClientTransport
 
@@ -91,6 +90,7 @@ class ConnectAttempt:
         deadline: The time limit of the steps before the login, then that of the login.
         slot: Its place among the concurrent logins to the server.
         is_overtaken: Whether another login saved a host key of another type meanwhile.
+        login_timeout: Seconds for the login.
         slow_login: The timer for a login that takes longer than logins normally do.
     """
 
@@ -111,6 +111,7 @@ class ConnectAttempt:
     identities: Identities = field(init=False)
     step: Step = "connect"
     is_overtaken: bool = False
+    login_timeout: float = field(default_factory=lambda: LOGIN_TIMEOUT)
 
     @property
     def hop(self) -> str:
@@ -127,7 +128,7 @@ class ConnectAttempt:
             return await self._connect_with_slot()
         except (OSError, asyncssh.Error, ValueError) as error:
             async with self._discarding():
-                raise FailureError(await self._to_failure(error)) from error
+                raise FailureError(await failure_of(self, error)) from error
         except BaseException:
             async with self._discarding():
                 raise
@@ -289,7 +290,7 @@ class ConnectAttempt:
         self.progress.step(self.hop, step)
         if step == "login" and not self.logged_in.done():
             loop = asyncio.get_running_loop()
-            self.deadline.reschedule(loop.time() + LOGIN_TIMEOUT)
+            self.deadline.reschedule(loop.time() + self.login_timeout)
             self._cancel_slow_login()
             self.slow_login = loop.call_later(self.host.connect_timeout, self._on_slow_login)
 
@@ -311,10 +312,10 @@ class ConnectAttempt:
         self.slot.release()
         if not self.identities.user_wait.is_slow:
             message = f"the login is not done after {self.host.connect_timeout:g} s"
-            self.progress.info(f"{self.hop}: {message}; waiting for the server{self._banner}")
+            self.progress.info(f"{self.hop}: {message}; waiting for the server{self.banner}")
 
     @property
-    def _banner(self) -> str:
+    def banner(self) -> str:
         """The server's banner as the end of a message, or an empty string."""
         banner = self.callbacks.banner if self.callbacks is not None else ""
         return f', which says: "{banner}"' if banner else ""
@@ -347,53 +348,3 @@ class ConnectAttempt:
         if self.transport is not None:
             self.logged_in.cancel()  # else a channel that opens too late would set its result
             self.transport.abort()
-
-    async def _to_failure(self, error: Exception) -> Failure:
-        """Return the failure, explained by what the server sent if it did not speak SSH."""
-        failure = await self._failure_of(error)
-        if self.transport is None:
-            return failure
-        return greetings.explain(failure, self.transport.greeting)
-
-    async def _failure_of(self, error: Exception) -> Failure:
-        """Return the failure, described by the part that knows most about it."""
-        match error:
-            case _ if self.step == "login" and self.identities.user_wait.is_slow:
-                return self.identities.absent_user_failure()
-            case TimeoutError(errno=None):
-                return self._timeout_failure()
-            case asyncssh.HostKeyNotVerifiable():
-                refused = self.policy.failure or self.verifier.failure
-                return refused or self.verifier.malformed_key_failure(str(error))
-            case asyncssh.PermissionDenied() if self.transport is not None:
-                options = ssh_options(self.host, self.jump.hosts if self.jump is not None else ())
-                return self.identities.login_failure(self.transport.login_replies, options)
-        if self.proxy_command is not None and self.step == "key_exchange":
-            hint = "run the proxy command by hand to see its error message"
-            return Failure(Cause.PROXY, await self.proxy_command.describe_exit(), self.hop, hint)
-        failure = to_failure(error, self.hop, self.step)
-        if self.step == "login" and failure.cause is Cause.AUTH:
-            failure = with_offers(failure, self.identities.record)
-            return self.identities.with_dependencies(failure)
-        return failure
-
-    def _timeout_failure(self) -> Failure:
-        """Return the failure of a timeout, which depends on the step."""
-        seconds = f"{self.host.connect_timeout:g} s"
-        hint = "check the network and firewalls on the way, or raise connect_timeout"
-        match self.step:
-            case "resolve":
-                cause, doing = Cause.DNS, "the name was not resolved"
-                hint = "check the DNS of this machine, or raise connect_timeout"
-            case "connect":
-                cause, doing = Cause.UNREACHABLE, "no connection"
-            case "login":
-                message = f"the server has not finished the login within {LOGIN_TIMEOUT:g} s"
-                hint = (
-                    "what does it wait for? The server's log shows it: a name lookup (UseDNS no), "
-                    "an AuthorizedKeysCommand, a PAM module, an approval"
-                )
-                return Failure(Cause.TIMEOUT, f"{message}{self._banner}", self.hop, hint)
-            case _:
-                cause, doing = Cause.TIMEOUT, "connected, but no SSH key exchange"
-        return Failure(cause, f"{doing} within {seconds}", self.hop, hint)

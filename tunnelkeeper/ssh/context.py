@@ -71,6 +71,9 @@ class ProgressListener(Protocol):
     def step(self, hop: str, step: Step) -> None:
         """Report that the attempt has reached a step of a hop."""
 
+    def waiting(self, text: str) -> None:
+        """Report what a person must do for the current step to end; empty if nothing any more."""
+
     def debug(self, text: str) -> None:
         """Log a detail for troubleshooting."""
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.snapshot import ProgressSnapshot
 from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
@@ -80,6 +82,12 @@ class SessionProgress:
         """Record the current hop and step."""
         self.current = ProgressSnapshot(hop, step)
         self._context.on_change(self._name)
+
+    def waiting(self, text: str) -> None:
+        """Record what a person must do for the current step to end."""
+        if self.current is not None and self.current.waiting != text:
+            self.current = msgspec.structs.replace(self.current, waiting=text)
+            self._context.on_change(self._name)
 
     def keepalives_ignored(self, text: str) -> None:
         """Log that a server ignores keepalives, which status shows."""

@@ -1,0 +1,69 @@
+"""Why an attempt to connect to a host failed, described by the part that knows most about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tunnelkeeper.core import greetings
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.ssh.auth.login_failure import ssh_options, with_offers
+from tunnelkeeper.ssh.errors import to_failure
+
+if TYPE_CHECKING:
+    from tunnelkeeper.ssh.connect import ConnectAttempt
+
+
+async def failure_of(attempt: ConnectAttempt, error: Exception) -> Failure:
+    """Return the failure, explained by what the server sent if it did not speak SSH."""
+    failure = await _described(attempt, error)
+    if attempt.transport is None:
+        return failure
+    return greetings.explain(failure, attempt.transport.greeting)
+
+
+async def _described(attempt: ConnectAttempt, error: Exception) -> Failure:
+    match error:
+        case _ if attempt.step == "login" and attempt.identities.user_wait.is_slow:
+            return attempt.identities.absent_user_failure()
+        case TimeoutError(errno=None):
+            return _timeout_failure(attempt)
+        case asyncssh.HostKeyNotVerifiable():
+            refused = attempt.policy.failure or attempt.verifier.failure
+            return refused or attempt.verifier.malformed_key_failure(str(error))
+        case asyncssh.PermissionDenied() if attempt.transport is not None:
+            jumps = attempt.jump.hosts if attempt.jump is not None else ()
+            options = ssh_options(attempt.host, jumps)
+            return attempt.identities.login_failure(attempt.transport.login_replies, options)
+    if attempt.proxy_command is not None and attempt.step == "key_exchange":
+        hint = "run the proxy command by hand to see its error message"
+        message = await attempt.proxy_command.describe_exit()
+        return Failure(Cause.PROXY, message, attempt.hop, hint)
+    failure = to_failure(error, attempt.hop, attempt.step)
+    if attempt.step == "login" and failure.cause is Cause.AUTH:
+        failure = with_offers(failure, attempt.identities.record)
+        return attempt.identities.with_dependencies(failure)
+    return failure
+
+
+def _timeout_failure(attempt: ConnectAttempt) -> Failure:
+    """Return the failure of a timeout, which depends on the step."""
+    seconds = f"{attempt.host.connect_timeout:g} s"
+    hint = "check the network and firewalls on the way, or raise connect_timeout"
+    match attempt.step:
+        case "resolve":
+            cause, doing = Cause.DNS, "the name was not resolved"
+            hint = "check the DNS of this machine, or raise connect_timeout"
+        case "connect":
+            cause, doing = Cause.UNREACHABLE, "no connection"
+        case "login":
+            message = f"the server has not finished the login within {attempt.login_timeout:g} s"
+            hint = (
+                "what does it wait for? The server's log shows it: a name lookup (UseDNS no), "
+                "an AuthorizedKeysCommand, a PAM module, an approval"
+            )
+            return Failure(Cause.TIMEOUT, f"{message}{attempt.banner}", attempt.hop, hint)
+        case _:
+            cause, doing = Cause.TIMEOUT, "connected, but no SSH key exchange"
+    return Failure(cause, f"{doing} within {seconds}", attempt.hop, hint)
