@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import asyncssh
 
@@ -12,10 +12,39 @@ from tunnelkeeper.ssh.auth.login_failure import ssh_options, with_offers
 from tunnelkeeper.ssh.errors import to_failure
 
 if TYPE_CHECKING:
-    from tunnelkeeper.ssh.connect import ConnectAttempt
+    from tunnelkeeper.core.configuration import Host
+    from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
+    from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
+    from tunnelkeeper.ssh.auth.identities import Identities
+    from tunnelkeeper.ssh.connection import Connection
+    from tunnelkeeper.ssh.proxy_command import ProxyCommand
+    from tunnelkeeper.ssh.transport import ClientTransport
 
 
-async def failure_of(attempt: ConnectAttempt, error: Exception) -> Failure:
+class FailedAttempt(Protocol):
+    """What an attempt knows about its failure; see ssh.connect.ConnectAttempt."""
+
+    host: Host
+    jump: Connection | None
+    transport: ClientTransport | None
+    proxy_command: ProxyCommand | None
+    verifier: HostKeyVerifier
+    policy: HostKeyPolicy
+    identities: Identities
+    step: Step
+    login_timeout: float
+
+    @property
+    def hop(self) -> str:
+        """The host and port as failures name them."""
+
+    @property
+    def banner(self) -> str:
+        """The server's banner as the end of a message, or an empty string."""
+
+
+async def failure_of(attempt: FailedAttempt, error: Exception) -> Failure:
     """Return the failure, explained by what the server sent if it did not speak SSH."""
     failure = await _described(attempt, error)
     if attempt.transport is None:
@@ -23,7 +52,7 @@ async def failure_of(attempt: ConnectAttempt, error: Exception) -> Failure:
     return greetings.explain(failure, attempt.transport.greeting)
 
 
-async def _described(attempt: ConnectAttempt, error: Exception) -> Failure:
+async def _described(attempt: FailedAttempt, error: Exception) -> Failure:
     match error:
         case _ if attempt.step == "login" and attempt.identities.user_wait.is_slow:
             return attempt.identities.absent_user_failure()
@@ -47,7 +76,7 @@ async def _described(attempt: ConnectAttempt, error: Exception) -> Failure:
     return failure
 
 
-def _timeout_failure(attempt: ConnectAttempt) -> Failure:
+def _timeout_failure(attempt: FailedAttempt) -> Failure:
     """Return the failure of a timeout, which depends on the step."""
     seconds = f"{attempt.host.connect_timeout:g} s"
     hint = "check the network and firewalls on the way, or raise connect_timeout"
