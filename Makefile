@@ -14,7 +14,7 @@ PYTEST ?= $(BIN)/pytest
 # The tests wait for servers and clocks more than they compute.
 WORKERS ?= 4
 
-.PHONY: attacks help setup demo bench bench-quick screenshots soak fuzz bench-recovery test test-random check style types format units schemas lock dist clean
+.PHONY: attacks help setup demo bench bench-quick screenshots soak fuzz bench-recovery test coverage test-random check style types format units schemas lock dist clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -56,7 +56,10 @@ soak: $(READY)   ## random faults for MINUTES=30 against ten tunnels, watched; S
 attacks: $(READY) ## floods a relay beside an honest client, and prints what both notice (two minutes)
 	$(BIN)/python -m tests.attacks.figures --write build/attacks.md
 
-test: $(READY)   ## every test, with coverage
+test: $(READY)   ## every test
+	$(PYTEST) -n $(WORKERS) --dist worksteal
+
+coverage: $(READY) ## every test, and which lines and branches no test reaches; slower than `test`
 	$(PYTEST) -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
 test-random: $(READY) ## the tests RUNS=20 times in random order, with 1, 2 and 4 workers in turn (hours)

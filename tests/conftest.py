@@ -31,8 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TUNNELKEEPER_RELAY_USER"] = "root"  # root has to name the user of a relay
     os.umask(0o022)  # a config file that a group can write is refused
     _handle_ignored_signals()
-    # Programs in this process would change it for all tests. Coverage cannot trace a thread that
-    # starts while another one is being traced for the first time.
+    # Programs in this process would change it for all tests.
     thread_executor.SWITCH_INTERVAL = sys.getswitchinterval()
     config.pluginmanager.register(LeakGuard())
 

@@ -45,10 +45,10 @@ class LeakGuard:
         self._asyncio_errors: list[str] = []
         self._log_handler = _ErrorCollector(self._asyncio_errors)
         self._patch = pytest.MonkeyPatch()
+        self._hears_of_resources = False
         self._uses_resources = False
 
     def pytest_sessionstart(self) -> None:
-        sys.addaudithook(self._on_audit_event)
         logging.getLogger("asyncio").addHandler(self._log_handler)
         # Runner.close() of Python 3.11 to 3.14 calls this before it closes the loop.
         cancel_all: Callable[[asyncio.AbstractEventLoop], None]
@@ -68,6 +68,11 @@ class LeakGuard:
         logging.getLogger("asyncio").removeHandler(self._log_handler)
 
     def pytest_collection_finish(self) -> None:
+        # Python calls audit hooks while it installs a trace function. A hook in Python lets other
+        # threads run there, and a thread that starts then cannot be traced and ends.
+        if sys.gettrace() is None:
+            sys.addaudithook(self._on_audit_event)
+            self._hears_of_resources = True
         # Collections after tests are affordable only because they skip all modules and tests.
         gc.collect()
         gc.freeze()
@@ -111,7 +116,7 @@ class LeakGuard:
             # Tests that share the processes of a fixture are checked together, after the last.
             if not self._wide_fixtures:
                 leaks.extend(_end_children())
-            if self._uses_resources:
+            if self._uses_resources or not self._hears_of_resources:
                 gc.collect()
                 self._uses_resources = False
         leaks += self._asyncio_errors

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tests.imports import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 CONFTEST = "from tests.conftest import pytest_configure"
@@ -86,12 +87,37 @@ def test_children_can_be_interrupted():
     assert done.stdout == b"False False\\n"
 """
 
+TRACED_TESTS = """
+import socket, sys, threading
+import pytest
 
-def run_tests(folder: Path, tests: str, *prefix: str) -> str:
+def test_every_thread_is_traced():
+    traced = []
+    def start_threads():
+        for _ in range(25):
+            thread = threading.Thread(target=lambda: traced.append(sys.gettrace()))
+            thread.start()
+            thread.join()
+    sys.setswitchinterval(0.000001)
+    starters = [threading.Thread(target=start_threads) for _ in range(4)]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join()
+    assert len(traced) == 100
+    assert None not in traced
+
+def test_socket_in_a_cycle():
+    cycle = [socket.socket()]
+    cycle.append(cycle)
+"""
+
+
+def run_tests(folder: Path, tests: str, *prefix: str, options: Sequence[str] = ()) -> str:
     """Run these tests below the guard; return the report."""
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_it.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", *options]
     command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
     done = subprocess.run(
         [*prefix, *command, str(folder)],
@@ -121,3 +147,11 @@ def test_a_test_that_leaks_nothing_passes_even_where_signals_are_ignored(tmp_pat
     report = run_tests(tmp_path, CLEAN_TESTS, *ignore)
 
     assert "5 passed" in report, report
+
+
+def test_coverage_traces_every_thread_beside_the_guard(tmp_path: Path) -> None:
+    (tmp_path / ".coveragerc").write_text("[run]\ncore = ctrace\n")
+    report = run_tests(tmp_path, TRACED_TESTS, options=("--cov=.",))
+
+    assert "ERROR test_it.py::test_socket_in_a_cycle - Failed: the test leaks" in report, report
+    assert "2 passed, 1 error" in report
