@@ -18,6 +18,10 @@ from tunnelkeeper.net import thread_executor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The tests start the program some thousand times. Without its bytecode, each start compiles it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # The time that an example takes depends on the machine.
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "50"))
 settings.register_profile("any machine", deadline=None, max_examples=EXAMPLES)
