@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# The demo needs the program alone. It uses the environment of the tests if that is already there.
+RUN    := $(if $(wildcard $(READY)),$(VENV),build/run)
 TOOLS  := build/tools
 # What is installed for the tests, with the hash of each file. `make LOCK= setup` takes the newest instead.
 LOCK   ?= requirements/dev.lock
@@ -21,19 +23,30 @@ help:            ## what there is
 
 setup: $(READY)  ## the virtual environment, with the program and what its tests need
 
+NEEDS_PYTHON = @command -v $(PYTHON) >/dev/null || \
+  { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3"; exit 1; }
+
 $(READY): pyproject.toml $(LOCK)
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3"; exit 1; }
+	$(NEEDS_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 ifeq ($(strip $(LOCK)),)
 	$(BIN)/pip install --quiet --editable '.[dev]'
 else
-	$(BIN)/pip install --quiet --require-hashes --requirement $(LOCK)
+	@$(BIN)/python -m distribution.environment $(LOCK)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 endif
 	touch $@
 
-demo: $(READY)   ## a relay and a tunnel of every kind on loopback; without a terminal, a proof
-	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tunnelkeeper demo; else $(BIN)/tunnelkeeper demo --check; fi
+# The program runs from this folder: an editable install would need its build tools.
+build/run/.ready: pyproject.toml requirements/run.lock
+	$(NEEDS_PYTHON)
+	@$(PYTHON) -m venv build/run
+	@build/run/bin/python -m distribution.environment requirements/run.lock
+	@touch $@
+
+demo: $(RUN)/.ready ## a relay and a tunnel of every kind on loopback; without a terminal, a proof
+	@if [ -t 0 ] && [ -t 1 ]; then $(RUN)/bin/python -m tunnelkeeper demo; \
+	  else $(RUN)/bin/python -m tunnelkeeper demo --check; fi
 
 bench: $(READY)  ## measures against ssh and autossh, side by side (a quarter of an hour)
 	$(BIN)/python -m benchmarks --json build/benchmarks.json --svg build/benchmarks.svg
@@ -89,18 +102,20 @@ schemas: $(READY) ## write tunnelkeeper/schemas/ again, from the tables of keys 
 	$(BIN)/python -m docs.schemas --write
 
 $(TOOLS)/.ready: requirements/dist.lock
-	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --require-hashes --requirement $<
-	touch $@
+	$(NEEDS_PYTHON)
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m distribution.environment $<
+	@touch $@
 
 lock: $(TOOLS)/.ready ## the lock files in requirements/ from pyproject.toml; UPGRADE=1 takes newer versions
 	$(COMPILE) pyproject.toml --output-file requirements/run.lock
 	$(COMPILE) --extra dev pyproject.toml requirements/build.in --output-file requirements/dev.lock
 	$(COMPILE) requirements/dist.in --output-file requirements/dist.lock
 
-dist: $(TOOLS)/.ready ## wheel and source in dist/, with a bill of materials (CycloneDX) of what they run with
+dist: $(TOOLS)/.ready ## wheel and source in dist/, checked by twine, and a bill of materials (CycloneDX)
 	rm -rf dist build/sbom
 	$(TOOLS)/bin/python -m build --no-isolation --outdir dist .
+	$(TOOLS)/bin/twine check --strict dist/*.whl dist/*.tar.gz
 	$(PYTHON) -m venv --without-pip build/sbom
 	$(TOOLS)/bin/pip --python build/sbom/bin/python install --quiet --require-hashes --requirement requirements/run.lock
 	$(TOOLS)/bin/pip --python build/sbom/bin/python install --quiet --no-deps dist/*.whl

@@ -135,7 +135,16 @@ def files() -> list[Path]:
 
     CHANGELOG.md quotes messages as they were before a change, so it is left out.
     """
-    folders = (PACKAGE, "tests", "benchmarks", "docs", "examples", "units")
+    folders = (
+        PACKAGE,
+        "tests",
+        "benchmarks",
+        "distribution",
+        "docs",
+        "examples",
+        "packaging",
+        "units",
+    )
     every = [path for folder in folders for path in sorted((ROOT / folder).rglob("*"))]
     every += sorted(ROOT.glob("*.md"))
     readable = {".py", ".md", ".toml", ".sh", ".service", ".socket"}

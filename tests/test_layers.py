@@ -115,7 +115,7 @@ IMPORTS = imports()
 MODULES = modules()
 FILES = [
     path.relative_to(ROOT)
-    for folder in (PACKAGE, "tests", "docs", "benchmarks")
+    for folder in (PACKAGE, "tests", "docs", "benchmarks", "distribution")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 
