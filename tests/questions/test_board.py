@@ -35,7 +35,9 @@ class Board:
         return question.id
 
     def ask(self, dialog: LoginDialog) -> asyncio.Task[Sequence[Secret]]:
-        return asyncio.ensure_future(dialog.ask(Kind.CODES, "the server asks", CODE, deadline=9.0))
+        return asyncio.get_running_loop().create_task(
+            dialog.ask(Kind.CODES, "the server asks", CODE, deadline=9.0)
+        )
 
     async def live(self, tunnel: str, client: str) -> tuple[LoginDialog, asyncio.Task[object]]:
         """Let a login ask while the client attends its tunnel."""
@@ -44,7 +46,7 @@ class Board:
         task = self.ask(dialog)
         await asyncio.sleep(0)
         assert self.board.questions[0].is_live
-        return dialog, task  # type: ignore[return-value]
+        return dialog, task
 
 
 @pytest.fixture

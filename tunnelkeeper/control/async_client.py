@@ -31,10 +31,12 @@ from tunnelkeeper.control.jsonrpc import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     import msgspec
+
+    from tunnelkeeper.core.secret import Secret
 
 CONTROL_ERRORS = (NoSupervisorError, RemoteError, ProtocolError, OSError)
 """The exceptions of every function here; TimeoutError is an OSError."""
@@ -48,9 +50,20 @@ class AsyncConnection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    def send_request(self, method: str, params: dict[str, object], request_id: int) -> None:
-        """Send a request without waiting for its answer."""
+    def send_request(
+        self,
+        method: str,
+        params: dict[str, object],
+        request_id: int,
+        trailing: Sequence[Secret] = (),
+    ) -> None:
+        """Send a request without waiting for its answer.
+
+        trailing: secrets whose bytes follow the request's line.
+        """
         self.writer.write(encode_request(method, params, request_id))
+        for secret in trailing:
+            self.writer.write(secret.reveal())
 
     async def receive(self) -> Response | Notification:
         """Return the next answer or notification. An error answer raises RemoteError."""

@@ -43,9 +43,11 @@ from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
+
+    from tunnelkeeper.core.secret import Secret
 
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes of one line. The status of ten thousand tunnels is far below."""
@@ -137,9 +139,21 @@ class Client:
 
     def call(self, method: str, timeout: float | None = None, **params: object) -> msgspec.Raw:
         """Call a method and return its result as JSON. Parameters that are None are left out."""
+        return self.call_with_secrets(method, params, (), timeout)
+
+    def call_with_secrets(
+        self,
+        method: str,
+        params: dict[str, object],
+        secrets: Sequence[Secret],
+        timeout: float | None = None,
+    ) -> msgspec.Raw:
+        """Call a method; the bytes of the secrets follow the request's line."""
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
         request_id = next(self._ids)
         self._send(encode_request(method, params, request_id), deadline)
+        for secret in secrets:
+            self._send(secret.reveal(), deadline)
         while True:
             match decode_line(self._read_line(deadline), self.path):
                 case Notification() as notification:
@@ -175,19 +189,19 @@ class Client:
 
     def version(self) -> Version:
         """Return the supervisor's version and process id."""
-        return _decode(self.call("version"), Version)
+        return decode_result(self.call("version"), Version)
 
     def status(self, names: list[str] | None = None) -> StatusSnapshot:
         """Return the status of these tunnels. None: of all."""
-        return _decode(self.call("status", names=names), StatusSnapshot)
+        return decode_result(self.call("status", names=names), StatusSnapshot)
 
     def start(self, names: list[str], group: str | None = None) -> list[str]:
         """Start tunnels. Return their names."""
-        return _decode(self.call("start", names=names, group=group), Affected).names
+        return decode_result(self.call("start", names=names, group=group), Affected).names
 
     def stop(self, names: list[str], group: str | None = None) -> list[str]:
         """Stop tunnels. Return their names when they are down."""
-        return _decode(self.call("stop", names=names, group=group), Affected).names
+        return decode_result(self.call("stop", names=names, group=group), Affected).names
 
     def restart(
         self, names: list[str], group: str | None = None, *, graceful: bool = False
@@ -195,15 +209,15 @@ class Client:
         """Close tunnels and reconnect, gracefully if asked. Return their names."""
         # Left out unless requested: a supervisor of an older version refuses the parameter.
         result = self.call("restart", names=names, group=group, graceful=graceful or None)
-        return _decode(result, Affected).names
+        return decode_result(result, Affected).names
 
     def reload(self) -> list[str]:
         """Make the supervisor read its config file again. Return a sentence for each change."""
-        return _decode(self.call("reload"), Changes).changes
+        return decode_result(self.call("reload"), Changes).changes
 
     def logs(self, name: str | None, lines: int) -> list[LogRecord]:
         """Return the newest log lines, newest last."""
-        return _decode(self.call("logs", name=name, lines=lines), LogLines).records
+        return decode_result(self.call("logs", name=name, lines=lines), LogLines).records
 
     def shutdown(self) -> None:
         """Ask the supervisor to shut down. Return when it has accepted."""
@@ -368,7 +382,11 @@ def _no_answer(path: Path) -> TimeoutError:
     )
 
 
-def _decode(result: msgspec.Raw, kind: type[T]) -> T:
+def decode_result(result: msgspec.Raw, kind: type[T]) -> T:
+    """Return the result of a call.
+
+    Raises ProtocolError if it is that of another version.
+    """
     try:
         return msgspec.json.decode(result, type=kind)
     except msgspec.ValidationError as error:

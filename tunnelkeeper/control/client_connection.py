@@ -78,6 +78,8 @@ class ControlConnection:
         """Whether the connection has become a stream to a target (`connect`)."""
         self.in_reserve = False
         """Whether the connection may make single requests only, as all others are in use."""
+        self.is_last_request = False
+        """Whether the connection ends after the current request."""
         self.idle_since = asyncio.get_running_loop().time()
         """When the last request was answered, or the client connected. A time of the loop."""
         # drain() then returns only when the kernel has everything.
@@ -98,7 +100,7 @@ class ControlConnection:
         Raises OSError (including TimeoutError) when the connection breaks.
         """
         try:
-            while not self.is_stream:
+            while not (self.is_stream or self.is_last_request):
                 line = await self._reader.readuntil(b"\n")
                 await self._serve(line)
         except asyncio.IncompleteReadError:
@@ -204,7 +206,7 @@ class SupervisorConnection(ControlConnection):
             params = decode_params(request, AnswerParams)
         except ProtocolError:
             # Where the answers end is unknown, and they must not be read as requests.
-            self._reader.feed_eof()
+            self.is_last_request = True
             raise
         answers = [Secret(await self._reader.readexactly(size)) for size in params.lengths]
         verdict = await supervisor.questions.answer(self, params.id, params.nonce, answers)
