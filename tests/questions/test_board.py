@@ -9,7 +9,8 @@ import pytest
 
 from tunnelkeeper.core.questions import Change, Changed, Closed, Kind, Outcome, Prompt, Subject
 from tunnelkeeper.core.secret import Secret
-from tunnelkeeper.questions.board import AnswerNeededError, LoginDialog, QuestionBoard
+from tunnelkeeper.questions.board import QuestionBoard
+from tunnelkeeper.questions.login_dialog import AnswerNeededError, LoginDialog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +149,7 @@ async def test_a_login_ends_when_the_last_person_leaves(on: Board, way: str) -> 
     assert (question.is_live, question.problem) == (False, "the question was declined")
 
 
-async def test_a_login_goes_on_while_another_person_is_there(on: Board) -> None:
+async def test_a_login_continues_while_another_person_is_there(on: Board) -> None:
     on.board.attend("dashboard", None)
     _, task = await on.live("db", "cli")
     on.board.disconnect("cli")
@@ -171,3 +172,53 @@ async def test_a_touch_is_shown_while_it_is_awaited(on: Board) -> None:
         (question,) = on.board.questions
         assert (question.subject.kind, question.is_answerable) == (Kind.TOUCH, False)
     assert [type(change) for change in on.changes] == [Changed, Closed]
+
+
+async def test_a_tunnel_whose_person_is_there_joins_a_question_and_logs_in(on: Board) -> None:
+    with pytest.raises(AnswerNeededError):
+        await on.board.dialog(HOP, "db").ask(Kind.CODES, "the server asks", CODE, deadline=9.0)
+    on.board.attend("cli", {"web"})
+    on.board.wait("web", {on.only_question})  # its jump host failed for "db", which it shares
+    assert on.retried == ["web"]
+    on.board.wait("web", {on.only_question})
+    assert on.retried == ["web"], "a person who declined is asked again"
+
+
+async def test_the_next_tunnel_of_the_same_person_logs_in_after_the_first(on: Board) -> None:
+    on.board.attend("cli", {"db", "web"})
+    first = on.board.dialog(HOP, "db")
+    first.admit(Kind.CODES, "the server asks")
+    second = on.board.dialog(HOP, "web")
+    with pytest.raises(AnswerNeededError, match="another login"):
+        second.admit(Kind.CODES, "the server asks")
+    assert on.retried == []
+    first.succeeded()
+    assert on.retried == ["web"]
+    second.admit(Kind.CODES, "the server asks")
+
+
+async def test_a_login_that_failed_unasked_lets_the_next_one_ask(on: Board) -> None:
+    on.board.attend("cli", {"db", "web"})
+    first = on.board.dialog(HOP, "db")
+    first.admit(Kind.CODES, "the server asks")
+    with pytest.raises(AnswerNeededError, match="another login"):
+        on.board.dialog(HOP, "web").admit(Kind.CODES, "the server asks")
+    first.ended()
+    assert on.retried == ["web"]
+
+
+async def test_without_a_person_the_question_has_the_problem(on: Board) -> None:
+    dialog = on.board.dialog(HOP, "db")
+    with pytest.raises(AnswerNeededError, match="no person is present"):
+        dialog.admit(Kind.PASSWORD, "a password is needed", "the stored password was refused")
+    (question,) = on.board.questions
+    assert (question.problem, question.is_live) == ("the stored password was refused", False)
+
+
+async def test_a_person_who_left_before_the_question_is_not_waited_for(on: Board) -> None:
+    on.board.attend("cli", {"db"})
+    dialog = on.board.dialog(HOP, "db")
+    dialog.admit(Kind.CODES, "the server asks")
+    on.board.disconnect("cli")
+    with pytest.raises(AnswerNeededError, match="no person is present"):
+        await dialog.ask(Kind.CODES, "the server asks", CODE, deadline=9.0)

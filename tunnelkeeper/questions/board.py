@@ -27,6 +27,7 @@ from tunnelkeeper.core.questions import (
     Subject,
     Verdict,
 )
+from tunnelkeeper.questions.login_dialog import AnswerNeededError, LoginDialog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
@@ -37,55 +38,6 @@ if TYPE_CHECKING:
     """Tries the answers to a standing question. Returns why they do not serve, or ""."""
 
     Listener = Callable[[Change], None]
-
-
-class AnswerNeededError(Exception):
-    """A login needs an answer that no one gives now. question_id: of the question about it."""
-
-    def __init__(self, question_id: str, reason: str) -> None:
-        super().__init__(reason)
-        self.question_id = question_id
-
-
-class LoginDialog:
-    """The questions of one login on one hop. Made by QuestionBoard.dialog.
-
-    The login reports its end by `succeeded` or `ended`, whether or not it has asked.
-    """
-
-    def __init__(self, board: QuestionBoard, hop: str, tunnel: str) -> None:
-        self._board = board
-        self.hop = hop
-        self.tunnel = tunnel
-        self.present: set[Hashable] = set()
-        """The clients with a person who answers this login's questions."""
-        self.question_id: str | None = None
-        self.answers: asyncio.Future[Sequence[Secret]] | None = None
-
-    async def ask(
-        self, kind: Kind, text: str, prompts: Sequence[Prompt], deadline: float, problem: str = ""
-    ) -> Sequence[Secret]:
-        """Ask a person, and return one answer for each prompt. The caller wipes them.
-
-        Args:
-            kind: PASSWORD or CODES.
-            text: What is asked, naming the hop; texts of the server in it are printable.
-            deadline: The monotonic time at which the login ends.
-            problem: Why the last answer of this login did not serve.
-
-        Raises:
-            AnswerNeededError: There is no answer: no person is present, the last one left or
-                declined, or another login on this hop is asking.
-        """
-        return await self._board.ask_during_login(self, kind, text, prompts, deadline, problem)
-
-    def succeeded(self, *, is_remembered: bool = False) -> None:
-        """Close the question. is_remembered: whether other tunnels can log in with the answer."""
-        self._board.login_succeeded(self, is_remembered=is_remembered)
-
-    def ended(self, problem: str = "") -> None:
-        """Report that the login has failed or was cancelled. problem: why, for the person."""
-        self._board.login_ended(self, problem)
 
 
 def _ignore(_tunnel: str) -> None:
@@ -110,6 +62,7 @@ class QuestionBoard:
     _listeners: list[Listener] = field(default_factory=list)
     _checks: dict[str, Check] = field(default_factory=dict)
     _dialogs: dict[str, LoginDialog] = field(default_factory=dict)
+    _logins: dict[str, LoginDialog] = field(default_factory=dict)
     _attendance: dict[Hashable, frozenset[str] | None] = field(default_factory=dict)
 
     # -- for clients -------------------------------------------------------------------------
@@ -188,17 +141,22 @@ class QuestionBoard:
         """Forget a client that has gone: its claims, and the tunnels that it attends."""
         self._attendance.pop(client, None)
         self._publish(self._book.release(client))
-        for dialog in list(self._dialogs.values()):
+        for dialog in list(self._logins.values()):
             self._leave(dialog, client, "the person who was asked has left")
 
     # -- for tunnels -------------------------------------------------------------------------
 
     def wait(self, tunnel: str, question_ids: Iterable[str] = ()) -> None:
         """Set for which questions a tunnel waits. One for which none waits is closed."""
-        changes = self._book.wait(tunnel, question_ids)
+        wanted = set(question_ids)
+        joined = [q for q in self.questions if q.id in wanted and tunnel not in q.tunnels]
+        changes = self._book.wait(tunnel, wanted)
         for change in changes:
             self._forget_if_closed(change.question.id)
         self._publish(changes)
+        # A login that several tunnels share ran for another one, which no person attends.
+        if any(self._rests(q) for q in joined) and self._attending({tunnel}):
+            self.retry(tunnel)
 
     # -- for connection attempts -------------------------------------------------------------
 
@@ -253,18 +211,8 @@ class QuestionBoard:
         problem: str,
     ) -> Sequence[Secret]:
         """Ask a question of a login; see LoginDialog.ask."""
+        self.admit(dialog, kind, text, problem)
         subject = Subject(kind, dialog.hop)
-        found = self._book.find(subject)
-        asking = self._dialogs.get(found.id) if found is not None else None
-        if found is not None and asking not in {None, dialog}:
-            self._publish(self._book.join(found.id, dialog.tunnel))
-            raise AnswerNeededError(found.id, "another login on this host is asking")
-        if asking is None:
-            dialog.present = self._present_clients(dialog, found)
-            if not dialog.present:
-                question, changes = self._book.ask(subject, text, tunnel=dialog.tunnel)
-                self._publish(changes)
-                raise AnswerNeededError(question.id, "no person is present to answer")
         question, changes = self._book.ask(
             subject,
             text,
@@ -283,6 +231,32 @@ class QuestionBoard:
         finally:
             dialog.answers = None
 
+    def admit(self, dialog: LoginDialog, kind: Kind, text: str, problem: str) -> None:
+        """Let a login ask, if a person is present; see LoginDialog.admit."""
+        subject = Subject(kind, dialog.hop)
+        found = self._book.find(subject)
+        asking = self._logins.get(dialog.hop)
+        if asking not in {None, dialog}:
+            reason = "another login on this host is asking"
+        else:
+            if asking is None or not dialog.present:
+                dialog.present = self._present_clients(dialog, found)
+            if dialog.present:
+                self._logins[dialog.hop] = dialog
+                return
+            reason = "no person is present to answer"
+        if found is not None and (asking is not None or not problem):
+            self._publish(self._book.join(found.id, dialog.tunnel))
+            raise AnswerNeededError(found.id, reason)
+        question, changes = self._book.ask(subject, text, tunnel=dialog.tunnel, problem=problem)
+        self._publish(changes)
+        raise AnswerNeededError(question.id, reason)
+
+    def has_person(self, dialog: LoginDialog) -> bool:
+        """Return whether a person answers the questions of a login; see LoginDialog.has_person."""
+        found = self._book.find(Subject(Kind.CODES, dialog.hop))
+        return bool(dialog.present or self._present_clients(dialog, found))
+
     def login_succeeded(self, dialog: LoginDialog, *, is_remembered: bool) -> None:
         """Close the question of a login that succeeded; see LoginDialog.succeeded."""
         question = self._end_dialog(dialog)
@@ -294,29 +268,37 @@ class QuestionBoard:
             return
         self._publish(self._book.wait(dialog.tunnel, ()))
         self._publish(self._book.rest(question.id, _resting_text(question)))
+        self._start_attended_login(question.id)
 
     def login_ended(self, dialog: LoginDialog, problem: str) -> None:
         """Let the question of a login rest until a person is there; see LoginDialog.ended."""
+        has_asked = dialog.question_id is not None
         question = self._end_dialog(dialog)
-        if question is not None:
-            self._publish(self._book.rest(question.id, _resting_text(question), problem))
+        if question is None:
+            return
+        self._publish(self._book.rest(question.id, _resting_text(question), problem))
+        if not has_asked:
+            self._start_attended_login(question.id)
 
     # -- private -----------------------------------------------------------------------------
 
     def _end_dialog(self, dialog: LoginDialog) -> Question | None:
-        """Detach a dialog from its question, and return the question if it is still open."""
-        if dialog.question_id is None or self._dialogs.get(dialog.question_id) is not dialog:
+        """Let other logins on its hop ask. Return the question about that hop, if there is one."""
+        if self._logins.get(dialog.hop) is not dialog:
             return None
-        del self._dialogs[dialog.question_id]
-        try:
-            return self._book.get(dialog.question_id)
-        except NoSuchQuestionError:
-            return None
+        del self._logins[dialog.hop]
+        if dialog.question_id is not None:
+            self._dialogs.pop(dialog.question_id, None)
+        return self._book.find(Subject(Kind.CODES, dialog.hop))
 
     def _present_clients(self, dialog: LoginDialog, question: Question | None) -> set[Hashable]:
         tunnels = {dialog.tunnel, *(question.tunnels if question is not None else ())}
-        attending = {client for client in self._attendance if self._attends(client, tunnels)}
-        return attending | (self._book.claimants(question.id) if question is not None else set())
+        claimants = self._book.claimants(question.id) if question is not None else set()
+        return self._attending(tunnels) | claimants
+
+    def _attending(self, tunnels: Iterable[str]) -> set[Hashable]:
+        names = set(tunnels)
+        return {client for client in self._attendance if self._attends(client, names)}
 
     def _attends(self, client: Hashable, tunnels: Iterable[str]) -> bool:
         attended = self._attendance.get(client, frozenset())
@@ -324,9 +306,18 @@ class QuestionBoard:
 
     def _start_login(self, question: Question) -> None:
         """Let one tunnel that waits for a person log in now, unless a login is asking."""
-        rests = question.subject.kind in LOGIN_KINDS and not question.is_live
-        if rests and question.tunnels and question.id not in self._dialogs:
+        if question.tunnels and self._rests(question):
             self.retry(question.tunnels[0])
+
+    def _start_attended_login(self, question_id: str) -> None:
+        """Let a tunnel that waits log in now, if a person is there already."""
+        question = next((q for q in self.questions if q.id == question_id), None)
+        if question is not None and self._attending(question.tunnels):
+            self._start_login(question)
+
+    def _rests(self, question: Question) -> bool:
+        """Return whether a question is about a login, and no login is asking it."""
+        return question.subject.kind in LOGIN_KINDS and question.subject.about not in self._logins
 
     def _leave(self, dialog: LoginDialog, client: Hashable, reason: str) -> None:
         if client not in dialog.present:
