@@ -65,7 +65,9 @@ Examples:
 
 
 @click.command(cls=AddCommand, epilog=_EXAMPLES)
-@click.argument("name", metavar="NAME")
+@click.argument(
+    "name", metavar="NAME", type=click.types.StringParamType()
+)  # a new one: no completion
 @click.argument("host", metavar="HOST")
 @click.argument("words", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("-L", "local", metavar="SPEC", multiple=True, help="A local forward, as for ssh.")

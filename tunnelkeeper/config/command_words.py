@@ -18,7 +18,7 @@ from tunnelkeeper.core.text import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tunnelkeeper.config.value_parsers import Reader
+    from tunnelkeeper.config.parser import Reader
 
 SPEC_OPTIONS = {"local": "-L", "remote": "-R", "socks": "-D"}
 """The option of ssh for each kind of forward."""
