@@ -90,6 +90,7 @@ EDGES = (
     "importing.config_file",
     "importing.specifier_values",
     "importing.readers",
+    "importing.found_setups",
     "importing.ssh_config_files",
 )
 """Modules of pure layers that act for them: they read files, run programs and write."""

@@ -21,6 +21,11 @@ def command(kind: str) -> int:
 
     Save it beside the file, and begin the file with the line `#:schema ./tunnels.schema.json`.
     """
-    schema = files("tunnelkeeper") / "schemas" / f"{kind}.schema.json"
-    click.echo(schema.read_text(encoding="utf-8"), nl=False)
+    click.echo(schema_text(kind), nl=False)
     return ExitCode.OK
+
+
+def schema_text(kind: str) -> str:
+    """Return the schema of a kind of file, as JSON."""
+    schema = files("tunnelkeeper") / "schemas" / f"{kind}.schema.json"
+    return schema.read_text(encoding="utf-8")

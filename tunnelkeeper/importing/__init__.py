@@ -8,7 +8,7 @@
     convert             a command and the answers of `ssh -G` -> a table; host_table, notes,
                         tunnel_names
     deduplicate         unique names and ports                   toml_text   TOML text
-    readers, ssh_config_files, specifier_values, ssh_g_resolver, config_file
+    readers, ssh_config_files, specifier_values, ssh_g_resolver, config_file, found_setups
                                                                  I/O: files, programs, `ssh -G`
 
 Every module except those in the last row is pure.
