@@ -16,7 +16,7 @@ PYTEST ?= $(BIN)/pytest
 # The tests wait for servers and clocks more than they compute.
 WORKERS ?= 4
 
-.PHONY: attacks help setup demo bench bench-quick screenshots soak fuzz bench-recovery test coverage test-random check style types format units schemas lock dist clean
+.PHONY: attacks help setup demo bench bench-quick screenshots soak fuzz bench-recovery test coverage test-random check style types format units schemas man lock dist clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -100,6 +100,9 @@ units: $(READY)  ## write what units/ holds anew, as the program generates it
 
 schemas: $(READY) ## write tunnelkeeper/schemas/ again, from the tables of keys and the docs
 	$(BIN)/python -m docs.schemas --write
+
+man: $(READY)    ## write man/ again, from docs/ and the commands
+	$(BIN)/python -m docs.manpages --write
 
 $(TOOLS)/.ready: requirements/dist.lock
 	$(NEEDS_PYTHON)
