@@ -50,8 +50,10 @@ OTHERS = {
     "FINGERPRINT",
     "HOST:PORT",
     "HOST[:PORT",  # without its last bracket
+    "KEY=VALUE",
     "LINE",
     "PORT|HOST:PORT",
+    "SPEC",
     "UNIT",
     "USER|FINGERPRINT",
 }
@@ -112,9 +114,9 @@ def test_every_text_has_a_metavar_that_says_how_it_is_completed() -> None:
 
 
 def test_commands_are_completed_with_their_summaries() -> None:
-    found = helps("re")
+    found = helps("rel")
 
-    assert list(found) == ["restart", "reload", "relay"]
+    assert list(found) == ["reload", "relay"]
     assert found["reload"] == "read the config file again"
 
 
@@ -181,6 +183,13 @@ def test_files_are_left_to_the_shell() -> None:
     assert words("--config", "") == ["(file)"]
     assert words("relay", "add", "box", "--key", "") == ["(file)"]
     assert words("import", "unit", "") == ["(file)"]
+
+
+@pytest.mark.usefixtures("config")
+def test_the_name_of_a_new_tunnel_is_not_completed_but_its_host_is() -> None:
+    assert words("add", "") == []
+    assert words("add", "new", "o") == ["office"]
+    assert words("remove", "d") == words("show", "d") == ["db"]
 
 
 @pytest.mark.usefixtures("config")

@@ -96,20 +96,22 @@ def bare_metavar(parameter: click.Parameter) -> str:
     return metavar.removesuffix("...").strip("[]")
 
 
-def attach(command: click.Command, *, is_relay: bool = False) -> None:
+def attach(command: click.Command, path: tuple[str, ...] = ()) -> None:
     """Let the parameters of a command, and of those below it, complete their values.
 
-    is_relay: the command concerns a relay.
+    path: the names by which the command is reached.
     """
     for parameter in command.params:
         completer = COMPLETERS.get(bare_metavar(parameter))
-        if completer is None or (is_relay and completer in OF_TUNNELS):
+        if completer is None or (path[:1] == ("relay",) and completer in OF_TUNNELS):
+            continue
+        if path == ("add",) and completer is complete_tunnels:  # it is the name of a new one
             continue
         if parameter.type is click.STRING:  # others, such as click.Choice, know their words
             parameter.type = _CompletedText(completer)
     if isinstance(command, click.Group):
-        for each in command.commands.values():
-            attach(each, is_relay=is_relay)
+        for name, each in command.commands.items():
+            attach(each, (*path, name))
 
 
 class _CompletedText(click.types.StringParamType):

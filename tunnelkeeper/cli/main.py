@@ -94,7 +94,7 @@ class Program(click.Group):
                     importlib.import_module(subcommand.module), subcommand.command
                 )
                 if ctx.resilient_parsing:  # the shell asks for words
-                    _attach_completers(command, is_relay=cmd_name == "relay")
+                    _attach_completers(command, (cmd_name,))
                 return command
         return None
 
@@ -161,10 +161,10 @@ def program(ctx: click.Context, config: str | None, socket: str | None, verbose:
         ctx.exit(ExitCode.USAGE)
 
 
-def _attach_completers(command: click.Command, *, is_relay: bool = False) -> None:
+def _attach_completers(command: click.Command, path: tuple[str, ...] = ()) -> None:
     from tunnelkeeper.cli import completers
 
-    completers.attach(command, is_relay=is_relay)
+    completers.attach(command, path)
 
 
 def main() -> NoReturn:
