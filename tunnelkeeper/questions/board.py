@@ -64,6 +64,7 @@ class QuestionBoard:
     _dialogs: dict[str, LoginDialog] = field(default_factory=dict)
     _logins: dict[str, LoginDialog] = field(default_factory=dict)
     _attendance: dict[Hashable, frozenset[str] | None] = field(default_factory=dict)
+    _keepers: dict[str, set[Hashable]] = field(default_factory=dict)
 
     # -- for clients -------------------------------------------------------------------------
 
@@ -130,9 +131,17 @@ class QuestionBoard:
         self._close(question_id, Outcome.ANSWERED)
         return Verdict(True)
 
+    def keep(self, client: Hashable, question_id: str) -> None:
+        """Keep a standing question open for a client, even if no tunnel waits for the answer.
+
+        It ends when the client declines or leaves.
+        """
+        self._keepers.setdefault(question_id, set()).add(client)
+
     def decline(self, client: Hashable, question_id: str) -> None:
         """Withdraw a client's claim; its person does not answer. A login that waits for it ends."""
         self._publish(self._book.release(client, question_id))
+        self._stop_keeping(client, question_id)
         dialog = self._dialogs.get(question_id)
         if dialog is not None:
             self._leave(dialog, client, "the question was declined")
@@ -141,6 +150,8 @@ class QuestionBoard:
         """Forget a client that has gone: its claims, and the tunnels that it attends."""
         self._attendance.pop(client, None)
         self._publish(self._book.release(client))
+        for question_id in list(self._keepers):
+            self._stop_keeping(client, question_id)
         for dialog in list(self._logins.values()):
             self._leave(dialog, client, "the person who was asked has left")
 
@@ -282,6 +293,16 @@ class QuestionBoard:
 
     # -- private -----------------------------------------------------------------------------
 
+    def _stop_keeping(self, client: Hashable, question_id: str) -> None:
+        """Close a question that a client kept open if no one else has a use for it."""
+        keepers = self._keepers.get(question_id, set())
+        if client not in keepers:
+            return
+        keepers.discard(client)
+        question = self._book.get(question_id)
+        if not (keepers or question.tunnels or self._book.claimants(question_id)):
+            self._close(question_id, Outcome.NOT_NEEDED)
+
     def _end_dialog(self, dialog: LoginDialog) -> Question | None:
         """Let other logins on its hop ask. Return the question about that hop, if there is one."""
         if self._logins.get(dialog.hop) is not dialog:
@@ -355,6 +376,7 @@ class QuestionBoard:
     def _forget_if_closed(self, question_id: str) -> None:
         if all(question.id != question_id for question in self._book.questions):
             self._checks.pop(question_id, None)
+            self._keepers.pop(question_id, None)
 
     def _publish(self, changes: Iterable[Change]) -> None:
         for change in changes:

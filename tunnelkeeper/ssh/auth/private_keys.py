@@ -1,4 +1,4 @@
-"""Private keys from files. This module never asks for a passphrase."""
+"""Private keys from files, and from memory for encrypted files. It asks for no passphrase."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.ssh.auth import public_keys
 from tunnelkeeper.ssh.auth.file_cache import FileCache
+from tunnelkeeper.ssh.auth.key_encryption import encryption_of
+from tunnelkeeper.ssh.auth.unlocked_keys import KeyFileVersion, UnlockedKeys
 
 if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.public_keys import PublicKey
@@ -28,6 +30,7 @@ class Unusable(Enum):
     MISSING = "missing"
     OPEN_TO_OTHERS = "open to others"
     ENCRYPTED = "encrypted"
+    UNSUPPORTED = "unsupported"
     BROKEN = "broken"
     PUBLIC = "public"
     NOT_ACCEPTED = "not accepted"
@@ -69,8 +72,12 @@ class PrivateKeys:
     """A cache of private keys by path.
 
     Connections share it because reading a large RSA key is slow.
+
+    Attributes:
+        unlocked: The decrypted keys of encrypted files.
     """
 
+    unlocked: UnlockedKeys = field(default_factory=UnlockedKeys)
     _files: FileCache[LoadedKey] = field(default_factory=lambda: FileCache(_read_key))
     _executor: SerialExecutor = field(default_factory=SerialExecutor)
 
@@ -109,7 +116,10 @@ class PrivateKeys:
         Raises OSError with one of EXHAUSTION_ERRNOS.
         """
         try:
-            return self._files.get(path)
+            loaded = self._files.get(path)
+            if not isinstance(loaded, KeyProblem) or loaded.kind is not Unusable.ENCRYPTED:
+                return loaded
+            return self.unlocked.find(KeyFileVersion.of(path)) or loaded
         except OSError as error:
             if error.errno in EXHAUSTION_ERRNOS:
                 raise
@@ -134,15 +144,15 @@ def _read_key(path: str, status: os.stat_result) -> LoadedKey:
     if problem is not None:
         return problem
     try:
-        return asyncssh.import_private_key(data)
-    except asyncssh.KeyEncryptionError:
-        return _encrypted_problem(path)
-    except asyncssh.KeyImportError as error:
-        if "passphrase" in str(error).lower():  # asyncssh has no exception type for this
-            return _encrypted_problem(path)
-        return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
+        encryption = encryption_of(data)
+        if encryption is None:
+            return asyncssh.import_private_key(data)
     except ValueError as error:
         return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
+    if encryption.problem:
+        remedy = f"unlock it for the agent: ssh-add {path}"
+        return KeyProblem(path, Unusable.UNSUPPORTED, encryption.problem, remedy)
+    return _encrypted_problem(path)
 
 
 def _public_key_problem(path: str) -> KeyProblem:

@@ -1,0 +1,192 @@
+"""Decrypts private keys: with stored passphrases, or with one that a person types.
+
+The decrypted keys are held in memory. A passphrase is kept nowhere, and a key is decrypted in a
+thread, because its key derivation may compute for seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import TYPE_CHECKING, Protocol
+
+import asyncssh
+
+from tunnelkeeper.core.questions import Kind, Prompt, Subject
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.error_text import os_error_text
+from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
+from tunnelkeeper.net.thread_executor import SerialExecutor
+from tunnelkeeper.ssh.auth.key_encryption import BrokenKeyError, WrongPassphraseError, decrypt
+from tunnelkeeper.ssh.auth.private_keys import KeyProblem, LoadedKey, PrivateKeys, Unusable
+from tunnelkeeper.ssh.auth.unlocked_keys import KeyFileVersion
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tunnelkeeper.core.configuration import Host
+    from tunnelkeeper.core.secret import Secret
+    from tunnelkeeper.questions.board import QuestionBoard
+
+
+class StoredPassphrase(Protocol):
+    """A passphrase that a source gave. The one who takes it wipes it."""
+
+    @property
+    def secret(self) -> Secret:
+        """The passphrase."""
+
+    @property
+    def source(self) -> str:
+        """The name of its source, such as `passphrase_command`."""
+
+
+class StoredPassphrases(Protocol):
+    """The sources of stored passphrases."""
+
+    def passphrases(self, host: Host, path: str) -> AsyncIterator[StoredPassphrase]:
+        """Yield the passphrases that are stored for a key file of a host."""
+
+
+@dataclass(slots=True)
+class _Tries:
+    """The tries of stored passphrases for one key, one after the other.
+
+    started, result: the number of the last try that has ended, and its result.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    started: int = 0
+    result: LoadedKey | None = None
+
+
+@dataclass(slots=True)
+class KeyUnlocker:
+    """Unlocks the key files of one process. All connection attempts share it.
+
+    Attributes:
+        stored: Where passphrases are stored, if anywhere.
+        command: The command that unlocks the keys of a tunnel, to which its name is added; empty in
+            a program that no such command reaches.
+    """
+
+    keys: PrivateKeys
+    questions: QuestionBoard
+    stored: StoredPassphrases | None = None
+    command: str = ""
+    _tries: dict[object, _Tries] = field(default_factory=dict)
+    _limits: dict[str, float] = field(default_factory=dict)
+    _executor: SerialExecutor = field(default_factory=SerialExecutor)
+
+    async def unlock(self, host: Host, locked: KeyProblem) -> LoadedKey:
+        """Return the key of an encrypted file, decrypted with a stored passphrase, or the problem.
+
+        Attempts that ask at the same time share one look at the sources.
+
+        Raises OSError with one of EXHAUSTION_ERRNOS.
+        """
+        if self.stored is None:
+            return locked
+        tries = self._tries.setdefault((locked.path, host.passphrase_command), _Tries())
+        seen = tries.started
+        async with tries.lock:
+            # A try that began after this call knows all that this one would find out.
+            if tries.started > seen and tries.result is not None:
+                return tries.result
+            loaded = (await self.keys.read(locked.path)).private
+            if not _is_locked(loaded):
+                return loaded
+            tries.started += 1
+            tries.result = None
+            tries.result = await self._try_stored(host, locked)
+            return tries.result
+
+    async def _try_stored(self, host: Host, locked: KeyProblem) -> LoadedKey:
+        assert self.stored is not None  # noqa: S101  unlock() has checked it
+        problems = []
+        async for found in self.stored.passphrases(host, locked.path):
+            try:
+                problem = await self._decrypt(locked.path, found.secret)
+            finally:
+                found.secret.wipe()
+            if not problem:
+                self.questions.withdraw(await self._subject(locked.path))
+                return (await self.keys.read(locked.path)).private
+            problems.append(f"{printable(found.source, 60)}: {problem}")
+        if problems:
+            return replace(locked, message="; ".join([locked.message, *problems]))
+        return locked
+
+    async def ask(self, path: str, tunnel: str = "", seconds: float = inf) -> str:
+        """Ask for the passphrase of a key file. Return the id of the question.
+
+        tunnel: the tunnel that waits for the answer, or empty. seconds: for how long the key is
+        held at most when the passphrase has been typed.
+        """
+        subject = await self._subject(path)
+        self._limits[subject.about] = min(seconds, self._limits.get(subject.about, inf))
+
+        async def check(answers: Sequence[Secret]) -> str:
+            return await self._check(path, answers[0])
+
+        return self.questions.post(
+            subject,
+            f"the private key {path} is protected by a passphrase",
+            [Prompt.of(f"Enter passphrase for key '{path}': ")],
+            check,
+            tunnel=tunnel,
+        )
+
+    async def limit(self, path: str, seconds: float) -> None:
+        """Hold the decrypted key of a file for this time from now at most."""
+        self.keys.unlocked.limit((await self._subject(path)).about, seconds)
+
+    def lock(self) -> int:
+        """Forget all decrypted keys. Return how many there were."""
+        self._limits.clear()
+        for tries in self._tries.values():
+            tries.result = None
+        return self.keys.unlocked.forget()
+
+    def hint(self, path: str, tunnel: str) -> str:
+        """Return how to unlock a key that a tunnel waits for."""
+        for_agent = f"ssh-add {path}"
+        if not self.command:
+            return f"unlock it for the agent: {for_agent}"
+        return f"unlock it: {self.command} {tunnel}; or for the agent: {for_agent}"
+
+    async def _check(self, path: str, passphrase: Secret) -> str:
+        """Try a passphrase that a person typed. Return why it does not serve, or ""."""
+        loaded = (await self.keys.read(path)).private
+        if isinstance(loaded, asyncssh.SSHKey):  # unlocked meanwhile, or not encrypted any more
+            return ""
+        if not _is_locked(loaded):
+            return loaded.message
+        return await self._decrypt(path, passphrase)
+
+    async def _decrypt(self, path: str, passphrase: Secret) -> str:
+        """Decrypt a key file and hold the key. Return the problem, or ""."""
+
+        def run() -> tuple[KeyFileVersion, asyncssh.SSHKey]:
+            version = KeyFileVersion.of(path)
+            return version, decrypt(read_regular_file(path, KEY_SIZE_LIMIT), passphrase)
+
+        try:
+            version, key = await self._executor.call(path, run)
+        except (WrongPassphraseError, BrokenKeyError) as error:
+            return str(error)
+        except OSError as error:
+            return os_error_text(error)
+        self.keys.unlocked.add(version, key, self._limits.pop(version.path, inf))
+        return ""
+
+    async def _subject(self, path: str) -> Subject:
+        """Return what a question about a key file is about: its real path, whatever names it."""
+        real = await self._executor.read(path, lambda: os.path.realpath(path))
+        return Subject(Kind.PASSPHRASE, real)
+
+
+def _is_locked(loaded: LoadedKey) -> bool:
+    return isinstance(loaded, KeyProblem) and loaded.kind is Unusable.ENCRYPTED
