@@ -18,7 +18,8 @@ import pytest
 from tests.cli.conftest import Tool, tool
 from tests.requirements import require_root
 from tunnelkeeper.control import async_client
-from tunnelkeeper.control.client import Client, UntrustedSocketError
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import UntrustedSocketError
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:

@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.control.fakes import NOON, RunningServer, a_tunnel, running_server
-from tunnelkeeper.control.client import (
-    Client,
-    ForeignSocketError,
-    NoSupervisorError,
-    RemoteError,
-)
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode, ProtocolError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
 from tunnelkeeper.core.snapshot import LogRecord

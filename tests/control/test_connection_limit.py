@@ -11,7 +11,8 @@ import pytest
 
 from tests.control.fakes import DEADLINE, RunningServer, running_server
 from tunnelkeeper.control import async_client
-from tunnelkeeper.control.client import Client, RemoteError
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.control.server import CONNECTION_LIMIT, RESERVE
 

@@ -14,7 +14,8 @@ import pytest
 from tests.control.fakes import FakeSupervisor, RunningServer, running_server
 from tests.ssh.waiting import until
 from tunnelkeeper.control import question_client
-from tunnelkeeper.control.client import Client, RemoteError
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.core.questions import Kind, Prompt, Subject

@@ -24,7 +24,8 @@ from tests.e2e.ports import free_port
 from tests.e2e.waiting import wait_until
 from tests.fake_clock import DEADLINE, FakeClock, settle
 from tunnelkeeper import paths
-from tunnelkeeper.control.client import Client, NoSupervisorError
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.unix_socket import acquire_lock
 from tunnelkeeper.daemon import main
 from tunnelkeeper.tunnel.event_log import EventLog

@@ -12,7 +12,7 @@ import pytest
 
 from tests.control.fakes import FakeSupervisor, a_tunnel, running_server
 from tunnelkeeper.control.async_client import call
-from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot

@@ -14,7 +14,7 @@ from tunnelkeeper.config import ConfigError
 from tunnelkeeper.config.errors import InvalidValueError
 from tunnelkeeper.config.starter import HEADER
 from tunnelkeeper.config.value_parsers import name as read_name
-from tunnelkeeper.control.client import NoSupervisorError
+from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.cli.settings import CommandError
-from tunnelkeeper.control.client import Client, NoSupervisorError
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.net.file_creation import open_to_write

@@ -12,7 +12,7 @@ import click
 
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
 from tunnelkeeper.config import ConfigError
-from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import printable

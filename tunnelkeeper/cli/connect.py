@@ -17,7 +17,7 @@ import click
 
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.settings import OtherConfigError
-from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.forward_spec import SpecError, parse_target

@@ -11,7 +11,7 @@ import msgspec
 from tunnelkeeper import paths
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
 from tunnelkeeper.control import lock_files
-from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.systemd import systemctl
 

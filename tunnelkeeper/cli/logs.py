@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli import past_log
-from tunnelkeeper.control.client import NoSupervisorError
+from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import RECORD_LIMIT, printable

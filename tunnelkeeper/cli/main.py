@@ -17,7 +17,7 @@ import click
 
 from tunnelkeeper import __version__
 from tunnelkeeper.cli.settings import CommandError, Settings
-from tunnelkeeper.control.client import ForeignSocketError, NoSupervisorError, RemoteError
+from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.library_version import LibraryVersionError

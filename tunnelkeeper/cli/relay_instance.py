@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli.settings import CommandError
-from tunnelkeeper.control.client import Client, NoSupervisorError
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, wait
 from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
 from tunnelkeeper.config import ConfigError, load
-from tunnelkeeper.control.client import ForeignSocketError, NoSupervisorError, RemoteError
+from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.presentation.tunnel_text import describe

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli.settings import CommandError
-from tunnelkeeper.control.client import NoSupervisorError
+from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import RemovedEvent, TunnelEvent
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot

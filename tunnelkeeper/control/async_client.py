@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.client import (
     ANSWER_LIMIT,
-    ForeignSocketError,
-    NoSupervisorError,
-    RemoteError,
     check_path,
     check_process,
     decode_line,
     endless_answer,
 )
+from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import (
     ErrorCode,
     ErrorResponse,

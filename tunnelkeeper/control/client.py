@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import select
 import socket
 import time
 from collections import deque
@@ -15,8 +16,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
+from tunnelkeeper.control.client_errors import (
+    ForeignSocketError,
+    NoSupervisorError,
+    RemoteError,
+    UntrustedSocketError,
+)
 from tunnelkeeper.control.jsonrpc import (
-    Error,
     ErrorCode,
     ErrorResponse,
     Notification,
@@ -39,7 +45,6 @@ from tunnelkeeper.control.peer import (
 )
 from tunnelkeeper.control.unix_socket import path_problem
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
-from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
@@ -53,55 +58,9 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes of one line. The status of ten thousand tunnels is far below."""
 
 _READ_SIZE = 64 * 1024
-_SHOWN_LIMIT = 80  # characters of another program's answer
 _EVENTS: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 T = TypeVar("T")
-
-
-class NoSupervisorError(Exception):
-    """No supervisor answers on the control socket, or it ended during a call."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"no supervisor is running at {path}; start one with `tunnelkeeper up`")
-
-
-class ForeignSocketError(ProtocolError):
-    """Another program listens on the control socket, or the path is no socket for connections."""
-
-    def __init__(self, path: Path, answer: bytes | None = None) -> None:
-        what = "is a socket of another program"
-        if answer is not None:
-            text = answer.decode("utf-8", "backslashreplace").strip()
-            what += f", which answered '{printable(text, _SHOWN_LIMIT)}'"
-        message = f"{path} {what}; choose another path with --socket"
-        super().__init__(ErrorCode.PARSE_ERROR, message)
-
-
-class UntrustedSocketError(ForeignSocketError):
-    """Another user listens on the control socket, or could have put it there."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        message = (
-            f"{path} is not trusted: {reason}. Nothing was sent; "
-            "name the socket of your supervisor with --socket"
-        )
-        ProtocolError.__init__(self, ErrorCode.PARSE_ERROR, message)
-
-
-class RemoteError(Exception):
-    """The supervisor refused a request. problems: one line per problem of the config file."""
-
-    def __init__(self, code: int, message: str, problems: list[str]) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.problems = problems
-
-    @classmethod
-    def from_error(cls, error: Error) -> Self:
-        """Return the exception for an error on the wire."""
-        return cls(error.code, error.message, error.data.problems if error.data else [])
 
 
 class Client:
@@ -186,6 +145,23 @@ class Client:
                     self._keep_event(notification)
                 case _:
                     pass  # the late answer to a call that timed out
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, to wait for events and something else."""
+        return self._sock.fileno()
+
+    def read_ready_events(self) -> list[Event]:
+        """Return the events that have arrived, without waiting for more.
+
+        Raises NoSupervisorError when the supervisor has ended.
+        """
+        while b"\n" in self._received or select.select([self._sock], [], [], 0)[0]:
+            line = decode_line(self._read_line(None), self.path)
+            if isinstance(line, Notification):
+                self._keep_event(line)
+        events = list(self._events)
+        self._events.clear()
+        return events
 
     def version(self) -> Version:
         """Return the supervisor's version and process id."""

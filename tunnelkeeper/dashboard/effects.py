@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tunnelkeeper.control.async_client import CONTROL_ERRORS, call
-from tunnelkeeper.control.client import RemoteError
+from tunnelkeeper.control.client_errors import RemoteError
 from tunnelkeeper.control.payloads import Changes, LogLines
 from tunnelkeeper.dashboard.feed import describe_error
 from tunnelkeeper.dashboard.model import MAX_TUNNEL_RECORDS, Connected

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.control.client import Client, NoSupervisorError
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.demo.files import DemoFiles, DemoTunnel, find_free_ports
 from tunnelkeeper.demo.probe import ProbeError, fetch_greeting, measure_tunnel
 from tunnelkeeper.demo.processes import POLL_INTERVAL, START_TIMEOUT, DemoError, Processes

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from tests.faults.soak.endpoints import AlteredError, ping
 from tests.faults.soak.judge import Judge
-from tunnelkeeper.control.client import Client, NoSupervisorError
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import NoSupervisorError
 
 if TYPE_CHECKING:
     import socket
