@@ -30,7 +30,13 @@ import psutil
 
 from benchmarks.statistics import median
 from tunnelkeeper.control.api import RequestFailedError
-from tunnelkeeper.control.payloads import CountersEvent, ForwardCounters, TunnelCounters
+from tunnelkeeper.control.payloads import (
+    CountersEvent,
+    ForwardCounters,
+    Locked,
+    TunnelCounters,
+    Unlocking,
+)
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.core.snapshot import (
     ForwardSnapshot,
@@ -124,6 +130,14 @@ class FakeSupervisor:
     async def reload(self) -> list[str]:
         """Refuse."""
         raise RequestFailedError("a fake supervisor")
+
+    async def unlock(self, key: str | None, names: list[str], seconds: float | None) -> Unlocking:
+        """Return none."""
+        return Unlocking([])
+
+    def lock(self) -> Locked:
+        """Return none."""
+        return Locked(0, 0)
 
     def shutdown(self) -> None:
         """Do nothing."""

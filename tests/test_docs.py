@@ -33,8 +33,11 @@ from tunnelkeeper.control.payloads import (
     ConnectParams,
     Done,
     Event,
+    Locked,
     LogLines,
     SubscribeParams,
+    Unlocking,
+    UnlockParams,
     Version,
 )
 from tunnelkeeper.core.configuration import Backoff, HostOptions, SupervisorOptions, Tunnel
@@ -236,6 +239,7 @@ PARAMETERS: dict[str, type[msgspec.Struct]] = {
     **{name: method.params for name, method in METHODS.items() if isinstance(method, Method)},
     "subscribe": SubscribeParams,
     "connect": ConnectParams,
+    "unlock": UnlockParams,
 }
 RESULTS: dict[str, type[msgspec.Struct]] = {
     "version": Version,
@@ -244,6 +248,8 @@ RESULTS: dict[str, type[msgspec.Struct]] = {
     "restart": Affected,
     "reload": Changes,
     "logs": LogLines,
+    "lock": Locked,
+    "unlock": Unlocking,
     "shutdown": Done,
     "subscribe": Done,
     "connect": Connected,

@@ -13,10 +13,11 @@ import msgspec
 from tunnelkeeper.control.api import (
     ConfigRejectedError,
     NoSuchGroupError,
+    NoSuchKeyError,
     NoSuchTunnelError,
     RequestFailedError,
 )
-from tunnelkeeper.control.payloads import Event, RemovedEvent, TunnelEvent
+from tunnelkeeper.control.payloads import Event, Locked, RemovedEvent, TunnelEvent, Unlocking
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.core.snapshot import (
     FailureSnapshot,
@@ -103,6 +104,16 @@ class FakeSupervisor:
 
     def question_snapshot(self, question: Question) -> QuestionSnapshot:
         return question_snapshot(question, self.questions.now())
+
+    async def unlock(self, key: str | None, names: list[str], seconds: float | None) -> Unlocking:
+        self.requests.append(("unlock", key, names, seconds))
+        if key == "/no/such/file":
+            raise NoSuchKeyError(key)
+        return Unlocking([question.id for question in self.questions.questions])
+
+    def lock(self) -> Locked:
+        self.requests.append(("lock",))
+        return Locked(2, 1)
 
     async def status(self, names: list[str] | None) -> StatusSnapshot:
         return self.snapshot(names)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from tunnelkeeper.control.jsonrpc import ErrorCode
+from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Hashable, Iterable, Sequence
 
-    from tunnelkeeper.control.payloads import Event
+    from tunnelkeeper.control.payloads import Event, Locked, Unlocking
     from tunnelkeeper.core.questions import Claim, Question, Verdict
     from tunnelkeeper.core.secret import Secret
     from tunnelkeeper.core.snapshot import LogRecord, QuestionSnapshot, StatusSnapshot
@@ -51,6 +52,15 @@ class NoSuchGroupError(RequestError):
         )
 
 
+class NoSuchKeyError(RequestError):
+    """There is no such key file."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"no such file: {printable(path)}")
+
+
 class ConfigRejectedError(RequestError):
     """The config file has problems, one line each. Nothing has changed."""
 
@@ -69,6 +79,10 @@ class QuestionsApi(Protocol):
 
     def attend(self, client: Hashable, tunnels: Iterable[str] | None) -> None:
         """Let a person at this client answer the questions of these tunnels; None: of all."""
+        ...
+
+    def keep(self, client: Hashable, question_id: str) -> None:
+        """Keep a question open until this client has gone, even if no tunnel waits for it."""
         ...
 
     def claim(self, client: Hashable, question_id: str) -> Claim:
@@ -107,6 +121,17 @@ class SupervisorApi(Protocol):
 
     def question_snapshot(self, question: Question) -> QuestionSnapshot:
         """Return a question as clients see it."""
+        ...
+
+    async def unlock(self, key: str | None, names: list[str], seconds: float | None) -> Unlocking:
+        """Ask for the passphrase of a key file, or for those of the keys of tunnels.
+
+        No connection is opened. seconds: for how long the keys stay in memory; None: no limit.
+        """
+        ...
+
+    def lock(self) -> Locked:
+        """Forget all decrypted keys and all passwords. Live connections stay."""
         ...
 
     async def status(self, names: list[str] | None) -> StatusSnapshot:

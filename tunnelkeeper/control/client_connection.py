@@ -33,6 +33,8 @@ from tunnelkeeper.control.payloads import (
     Event,
     QuestionParams,
     SubscribeParams,
+    Unlocking,
+    UnlockParams,
 )
 from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
@@ -148,6 +150,7 @@ class SupervisorConnection(ControlConnection):
             "claim": self._claim,
             "answer": self._answer,
             "decline": self._decline,
+            "unlock": self._unlock,
         }
         super().__init__(supervisor, reader, writer, {**METHODS, **own})
         self._supervisor = supervisor
@@ -199,6 +202,16 @@ class SupervisorConnection(ControlConnection):
         params = decode_params(request, QuestionParams)
         supervisor.questions.decline(self, params.id)
         return Done()
+
+    async def _unlock(self, supervisor: SupervisorApi, request: Request) -> Unlocking:
+        params = decode_params(request, UnlockParams)
+        if params.key is not None and params.names:
+            raise ProtocolError(ErrorCode.INVALID_PARAMS, "unlock: expected key or names, not both")
+        unlocking = await supervisor.unlock(params.key, params.names, params.for_seconds)
+        for question_id in unlocking.questions:
+            self._is_asked = True
+            supervisor.questions.keep(self, question_id)
+        return unlocking
 
     async def _answer(self, supervisor: SupervisorApi, request: Request) -> Answered:
         """Read the answers that follow the line, and pass them on. No JSON holds a secret."""

@@ -32,6 +32,7 @@ from tunnelkeeper.control.payloads import (
     Affected,
     Changes,
     Done,
+    Locked,
     LogLines,
     LogsParams,
     NoParams,
@@ -88,6 +89,10 @@ async def _questions(supervisor: SupervisorApi, _params: NoParams) -> Questions:
     return Questions(supervisor.question_snapshots())
 
 
+async def _lock(supervisor: SupervisorApi, _params: NoParams) -> Locked:
+    return supervisor.lock()
+
+
 async def _shutdown(supervisor: SupervisorApi, _params: NoParams) -> Done:
     supervisor.shutdown()
     return Done()
@@ -116,6 +121,7 @@ METHODS: Methods = {
     "reload": Method(NoParams, _reload),
     "logs": Method(LogsParams, _logs),
     "questions": Method(NoParams, _questions),
+    "lock": Method(NoParams, _lock),
     "shutdown": Method(NoParams, _shutdown),
 }
 

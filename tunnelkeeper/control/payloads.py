@@ -22,6 +22,8 @@ from tunnelkeeper.core.snapshot import (  # noqa: TC001  msgspec reads them
 
 LOG_LINES_LIMIT = 100_000
 
+MAX_UNLOCK_SECONDS = 366 * 86400
+
 
 class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of version, reload and shutdown."""
@@ -76,6 +78,17 @@ class QuestionParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The id of a question, for `claim` and `decline`."""
 
     id: str
+
+
+class UnlockParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to unlock: a key file, or the keys of these tunnels; with neither, those of all tunnels.
+
+    for_seconds: for how long the keys stay in memory; null for no limit.
+    """
+
+    key: str | None = None
+    names: list[str] = []
+    for_seconds: Annotated[float, msgspec.Meta(ge=1, le=MAX_UNLOCK_SECONDS)] | None = None
 
 
 class AnswerParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,6 +158,23 @@ class Answered(msgspec.Struct, frozen=True):
 
     accepted: bool | None
     problem: str = ""
+
+
+class Unlocking(msgspec.Struct, frozen=True):
+    """The result of `unlock`: the questions to answer; none if nothing is locked.
+
+    problems: why other keys of the tunnels cannot be unlocked, a sentence each.
+    """
+
+    questions: list[str]
+    problems: list[str] = []
+
+
+class Locked(msgspec.Struct, frozen=True):
+    """The result of `lock`: how many decrypted keys and how many passwords were forgotten."""
+
+    keys: int
+    passwords: int
 
 
 class TunnelEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tunnel"):

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from math import inf
 from typing import TYPE_CHECKING
 
 from tunnelkeeper import __version__
@@ -40,6 +41,7 @@ from tunnelkeeper.core.states import (
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.daemon.config_monitor import ConfigMonitor
 from tunnelkeeper.daemon.counter_publisher import CounterPublisher, ProcessStatsReader
+from tunnelkeeper.daemon.key_locks import KeyLocks
 from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.thread_executor import SerialExecutor
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     import socket
 
     from tunnelkeeper.clock import Clock
+    from tunnelkeeper.control.payloads import Locked, Unlocking
     from tunnelkeeper.core.configuration import Configuration, Tunnel
     from tunnelkeeper.core.questions import Change, Question
     from tunnelkeeper.core.snapshot import QuestionSnapshot
@@ -119,6 +122,8 @@ class Supervisor:
             facts=gather_facts(),
         )
         self._registry = TunnelRegistry(self._context, tasks, self._on_tunnel_removed, claim)
+        self._key_locks = KeyLocks(ssh_context, event_log)
+        ssh_context.unlocker.command = "tunnelkeeper unlock"
         ssh_context.questions.retry = self._retry
         ssh_context.questions.subscribe(self._on_question)
         event_log.on_record = lambda record: self._publish(LogEvent(record))
@@ -170,6 +175,23 @@ class Supervisor:
     def question_snapshot(self, question: Question) -> QuestionSnapshot:
         """Return a question as clients see it."""
         return question_snapshot(question, self.questions.now())
+
+    async def unlock(self, key: str | None, names: list[str], seconds: float | None) -> Unlocking:
+        """Ask for the passphrase of a key file, or for those of the keys of tunnels."""
+        limit = inf if seconds is None else seconds
+        if key is not None:
+            return await self._key_locks.unlock_file(key, limit)
+        runners = [self._registry.runner(name) for name in names] or self._registry.runners()
+        tunnels = [runner.tunnel for runner in runners]
+        return await self._key_locks.unlock_tunnels(tunnels, self._context.host_resolver, limit)
+
+    def lock(self) -> Locked:
+        """Forget all decrypted keys and all passwords. Live connections stay."""
+        forgotten = self._key_locks.lock()
+        self._event_log.write(
+            "info", "", f"locked: {forgotten.keys} keys, {forgotten.passwords} passwords forgotten"
+        )
+        return forgotten
 
     def shutdown(self) -> None:
         """Request the shutdown. main performs it."""

@@ -13,6 +13,7 @@ from tunnelkeeper.net.descriptor_pool import DescriptorPool
 from tunnelkeeper.questions.board import QuestionBoard
 from tunnelkeeper.questions.sources import AnswerSources
 from tunnelkeeper.ssh.auth.agent import AgentKeyLists
+from tunnelkeeper.ssh.auth.key_unlocker import KeyUnlocker
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles
@@ -42,6 +43,7 @@ class SshContext:
         connection_tracker: The connections and attempts to notify of a network change.
         questions: Where logins ask what only a person can answer.
         answers: Where answers are stored, so that no person is asked.
+        unlocker: Decrypts the private keys that need a passphrase.
         wall_time: Returns the Unix time, for the validity of certificates.
     """
 
@@ -55,7 +57,12 @@ class SshContext:
     connection_tracker: ConnectionTracker = field(default_factory=ConnectionTracker)
     questions: QuestionBoard = field(default_factory=QuestionBoard)
     answers: AnswerSources = field(default_factory=AnswerSources)
+    unlocker: KeyUnlocker = field(init=False)
     wall_time: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        """Let the parts that need each other know each other."""
+        self.unlocker = KeyUnlocker(self.keys, self.questions, self.answers)
 
 
 class ProgressListener(Protocol):

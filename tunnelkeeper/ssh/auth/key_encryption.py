@@ -1,7 +1,7 @@
 """How private key files are encrypted, and their decryption with a passphrase. It reads no files.
 
-A broken file, a cipher that cannot be used and a wrong passphrase are told apart: the container of
-the encrypted key is read first, for which no passphrase is needed.
+It distinguishes a broken file, a cipher that cannot be used and a wrong passphrase: the container
+of the encrypted key is read first, for which no passphrase is needed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from asyncssh.asn1 import ASN1DecodeError, ObjectIdentifier, der_decode
@@ -169,8 +169,10 @@ def _pem_encryption(headers: dict[str, str], body: bytes) -> Encryption:
 
 def _pkcs8_encryption(body: bytes) -> Encryption:
     """Read the algorithms of an EncryptedPrivateKeyInfo (RFC 5958)."""
+    decoded: Any
     try:
-        (scheme, parameters), encrypted = der_decode(body)  # type: ignore[misc]
+        decoded = der_decode(body)
+        (scheme, parameters), encrypted = decoded
         name = _oid(scheme)
         if name != _PBES2:
             cipher, derivation = _PBES1.get(name, name), "PBKDF2"

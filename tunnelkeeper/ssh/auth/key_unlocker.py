@@ -10,7 +10,7 @@ import asyncio
 import os
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import asyncssh
 
@@ -24,30 +24,12 @@ from tunnelkeeper.ssh.auth.private_keys import KeyProblem, LoadedKey, PrivateKey
 from tunnelkeeper.ssh.auth.unlocked_keys import KeyFileVersion
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.secret import Secret
     from tunnelkeeper.questions.board import QuestionBoard
-
-
-class StoredPassphrase(Protocol):
-    """A passphrase that a source gave. The one who takes it wipes it."""
-
-    @property
-    def secret(self) -> Secret:
-        """The passphrase."""
-
-    @property
-    def source(self) -> str:
-        """The name of its source, such as `passphrase_command`."""
-
-
-class StoredPassphrases(Protocol):
-    """The sources of stored passphrases."""
-
-    def passphrases(self, host: Host, path: str) -> AsyncIterator[StoredPassphrase]:
-        """Yield the passphrases that are stored for a key file of a host."""
+    from tunnelkeeper.questions.sources import AnswerSources, Log
 
 
 @dataclass(slots=True)
@@ -67,28 +49,26 @@ class KeyUnlocker:
     """Unlocks the key files of one process. All connection attempts share it.
 
     Attributes:
-        stored: Where passphrases are stored, if anywhere.
+        answers: Where passphrases are stored.
         command: The command that unlocks the keys of a tunnel, to which its name is added; empty in
             a program that no such command reaches.
     """
 
     keys: PrivateKeys
     questions: QuestionBoard
-    stored: StoredPassphrases | None = None
+    answers: AnswerSources
     command: str = ""
     _tries: dict[object, _Tries] = field(default_factory=dict)
     _limits: dict[str, float] = field(default_factory=dict)
     _executor: SerialExecutor = field(default_factory=SerialExecutor)
 
-    async def unlock(self, host: Host, locked: KeyProblem) -> LoadedKey:
+    async def unlock(self, host: Host, locked: KeyProblem, log: Log) -> LoadedKey:
         """Return the key of an encrypted file, decrypted with a stored passphrase, or the problem.
 
         Attempts that ask at the same time share one look at the sources.
 
         Raises OSError with one of EXHAUSTION_ERRNOS.
         """
-        if self.stored is None:
-            return locked
         tries = self._tries.setdefault((locked.path, host.passphrase_command), _Tries())
         seen = tries.started
         async with tries.lock:
@@ -100,13 +80,13 @@ class KeyUnlocker:
                 return loaded
             tries.started += 1
             tries.result = None
-            tries.result = await self._try_stored(host, locked)
+            tries.result = await self._try_stored(host, locked, log)
             return tries.result
 
-    async def _try_stored(self, host: Host, locked: KeyProblem) -> LoadedKey:
-        assert self.stored is not None  # noqa: S101  unlock() has checked it
+    async def _try_stored(self, host: Host, locked: KeyProblem, log: Log) -> LoadedKey:
         problems = []
-        async for found in self.stored.passphrases(host, locked.path):
+        search = self.answers.passphrases(host, locked.path, log)
+        async for found in search:
             try:
                 problem = await self._decrypt(locked.path, found.secret)
             finally:
@@ -115,9 +95,8 @@ class KeyUnlocker:
                 self.questions.withdraw(await self._subject(locked.path))
                 return (await self.keys.read(locked.path)).private
             problems.append(f"{printable(found.source, 60)}: {problem}")
-        if problems:
-            return replace(locked, message="; ".join([locked.message, *problems]))
-        return locked
+        problems += search.problems
+        return replace(locked, message="; ".join([locked.message, *problems]))
 
     async def ask(self, path: str, tunnel: str = "", seconds: float = inf) -> str:
         """Ask for the passphrase of a key file. Return the id of the question.
@@ -133,15 +112,34 @@ class KeyUnlocker:
 
         return self.questions.post(
             subject,
-            f"the private key {path} is protected by a passphrase",
-            [Prompt.of(f"Enter passphrase for key '{path}': ")],
+            f"the private key {subject.about} is protected by a passphrase",
+            [Prompt.of(f"Enter passphrase for key '{subject.about}': ")],
             check,
             tunnel=tunnel,
         )
 
-    async def limit(self, path: str, seconds: float) -> None:
-        """Hold the decrypted key of a file for this time from now at most."""
-        self.keys.unlocked.limit((await self._subject(path)).about, seconds)
+    async def request(
+        self, path: str, host: Host | None, seconds: float, log: Log
+    ) -> str | KeyProblem:
+        """Unlock a key file with a stored passphrase, or ask for it. Open no connection.
+
+        Args:
+            path: The key file.
+            host: A host that uses it, whose stored passphrases serve; None for no host.
+            seconds: For how long from now the key is held in memory at most, if it is encrypted.
+            log: Where the sources of stored passphrases report what they do.
+
+        Returns:
+            The id of the question, "" if the key is not locked (any more), or why it cannot be
+            unlocked.
+        """
+        loaded = (await self.keys.read(path)).private
+        if host is not None and isinstance(loaded, KeyProblem) and _is_locked(loaded):
+            loaded = await self.unlock(host, loaded, log)
+        if not isinstance(loaded, KeyProblem):
+            self.keys.unlocked.limit((await self._subject(path)).about, seconds)
+            return ""
+        return await self.ask(path, seconds=seconds) if _is_locked(loaded) else loaded
 
     def lock(self) -> int:
         """Forget all decrypted keys. Return how many there were."""
