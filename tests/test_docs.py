@@ -166,6 +166,8 @@ def test_the_global_options_are_documented() -> None:
 def test_no_command_is_documented_that_does_not_exist() -> None:
     others = {
         "Global options",
+        "Without a command",
+        "Names",
         "Exit codes",
         "Environment and files",
     }

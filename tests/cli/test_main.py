@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from tests.control.fakes import REFUSED, a_tunnel
 from tunnelkeeper import __version__
 from tunnelkeeper.cli import main
-from tunnelkeeper.cli.main import SUBCOMMANDS, program
+from tunnelkeeper.cli.global_options import move_to_front
+from tunnelkeeper.cli.main import ALIASES, SUBCOMMANDS, program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +82,7 @@ def test_the_version_is_printed(tool: Tool) -> None:
     assert tool("--version").out == f"tunnelkeeper {__version__}\n"
 
 
-@pytest.mark.parametrize("words", [[], ["relay"], ["units"]])
+@pytest.mark.parametrize("words", [["relay"], ["units"]])
 def test_a_missing_command_is_a_usage_error_with_help(tool: Tool, words: list[str]) -> None:
     done = tool(*words)
 
@@ -192,6 +194,107 @@ def test_a_closed_output_pipe_is_not_an_error(server: RunningServer) -> None:
     os.close(writer)
 
     assert process.stderr == b""
+
+
+# -- aliases, and global options after the command -------------------------------------------------
+
+
+@pytest.mark.parametrize("alias", sorted(ALIASES))
+def test_an_alias_is_its_command_and_is_not_in_the_help(tool: Tool, alias: str) -> None:
+    assert tool(alias, "--help").out == tool(ALIASES[alias], "--help").out
+    assert f"\n  {alias} " not in tool("--help").out
+    assert ALIASES[alias] in {each.name for each in SUBCOMMANDS}
+
+
+@pytest.mark.usefixtures("server")
+def test_aliases_do_what_their_commands_do(tool: Tool) -> None:
+    assert tool("ls").out == tool("status").out
+    assert tool("start", "db").out == "up: db\n"
+    assert tool("stop", "db").out == "stopped db\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "status --socket {other}",
+        "status --socket={other} --json",
+        "wait db --config x --socket {other} --timeout 1",
+        "reload -v --socket {other}",
+    ],
+)
+@pytest.mark.usefixtures("server")
+def test_a_global_option_works_after_the_command(tool: Tool, words: str) -> None:
+    other = tool.home / "other.sock"
+
+    done = tool(*words.format(other=other).split())
+    assert (done.code, f"no supervisor is running at {other}" in done.err) == (3, True)
+
+
+def test_the_version_can_be_asked_for_after_the_command(tool: Tool) -> None:
+    assert tool("status", "--version").out == f"tunnelkeeper {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "moved"),
+    [
+        ("status --config x", "--config", "--config x status"),
+        ("--socket s status --json --config=x", "--config", "--config=x --socket s status --json"),
+        ("units install -v", "-v", "-v units install"),
+        ("status --config", "--config", "--config status"),
+        ("status --jsn", "--jsn", None),
+        ("logs -fv", "-v", None),
+        ("connect -- --config x", "--config", None),
+        ("relay --config x status", "--config", None),
+        ("--config x", "--config", None),
+    ],
+)
+def test_a_global_option_is_moved_before_the_command(
+    line: str, option: str, moved: str | None
+) -> None:
+    assert move_to_front(line.split(), option) == (None if moved is None else moved.split())
+
+
+# -- without a command -----------------------------------------------------------------------------
+
+
+def test_without_a_config_file_the_next_step_is_to_write_one(tool: Tool) -> None:
+    done = tool()
+
+    assert (done.code, done.err) == (0, "")
+    assert f"There is no config file yet:\n  {tool.config}\n" in done.out
+    assert "tunnelkeeper init\n" in done.out
+    assert "tunnelkeeper add db me@relay.example.com" in done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tunnels = 1", ["has problems", "tunnels.toml:1: tunnels: ", "tunnelkeeper edit\n"]),
+        ("# nothing", ["has no tunnels", "tunnelkeeper add db"]),
+        ('tunnels.a.host = "h"', ["has 1 tunnel: a.", "tunnelkeeper up --detach\n"]),
+        (
+            "".join(f'tunnels.t{number}.host = "h"\n' for number in range(10)),
+            ["has 10 tunnels: t0, t1, t2, t3, t4, t5, t6, t7, and 2 more."],
+        ),
+    ],
+)
+def test_without_a_supervisor_the_next_step_follows_from_the_file(
+    tool: Tool, text: str, expected: list[str]
+) -> None:
+    tool.config.write_text(text)
+    done = tool()
+
+    assert (done.code, done.err) == (0, "")
+    assert [each for each in expected if each not in done.out] == []
+
+
+def test_with_a_supervisor_the_status_is_shown(tool: Tool, server: RunningServer) -> None:
+    server.fake.tunnels["db"] = a_tunnel("db", "backoff", failure=REFUSED)
+    done = tool()
+
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(tool("status").out)
+    assert "tunnelkeeper dashboard\n" in done.out
 
 
 def test_main_exits_with_the_exit_code(monkeypatch: pytest.MonkeyPatch, tool: Tool) -> None:

@@ -81,6 +81,7 @@ def test_a_name_selects_the_lines_of_a_tunnel(tool: Tool) -> None:
         "2026-11-29T11:00:01Z warning db: refused: connection refused\n"
     )
     assert tool("logs", "unknown").out == ""
+    assert tool("logs", "d*", "unknown").out == tool("logs", "db").out
 
 
 def test_a_json_log_is_read_and_printed(tool: Tool, log_file: Path) -> None:

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from tunnelkeeper import paths
+from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
 from tunnelkeeper.control import lock_files
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
@@ -32,7 +33,7 @@ def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
     """Stop tunnels; without a NAME or a group, the supervisor with all of them."""
     with settings.client_for_config(WORK_TIMEOUT) as client:
         if names or group is not None:
-            stopped = client.stop(list(names), group)
+            stopped = client.stop(expand_names(client, names), group)
             click.echo(f"stopped {join_names(stopped)}")
         else:
             service = systemctl.service_of(client.version().pid)
@@ -55,7 +56,7 @@ def restart(settings: Settings, names: tuple[str, ...], group: str | None, grace
     if not names and group is None:
         raise click.UsageError("name the tunnels to restart, or a group with --group")
     with settings.client_for_config(WORK_TIMEOUT) as client:
-        restarted = client.restart(list(names), group, graceful=graceful)
+        restarted = client.restart(expand_names(client, names), group, graceful=graceful)
     click.echo(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")
     return ExitCode.OK
 

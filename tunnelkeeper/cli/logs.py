@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli import past_log
+from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -16,7 +17,10 @@ from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.presentation.formatting import format_record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.control.client import Client
     from tunnelkeeper.core.snapshot import LogRecord
 
 LINE_LIMIT = RECORD_LIMIT + 200
@@ -24,7 +28,7 @@ LINE_LIMIT = RECORD_LIMIT + 200
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Follow the log.")
 @click.option(
     "-n",
@@ -39,9 +43,14 @@ LINE_LIMIT = RECORD_LIMIT + 200
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per line.")
 @click.pass_obj
 def command(
-    settings: Settings, name: str | None, follow: bool, lines: int, utc: bool, as_json: bool
+    settings: Settings,
+    names: tuple[str, ...],
+    follow: bool,
+    lines: int,
+    utc: bool,
+    as_json: bool,
 ) -> int:
-    """Show the log of the tunnel NAME, or of all and the supervisor.
+    """Show the log of tunnels; without a NAME, of all and the supervisor.
 
     Without a supervisor, show the end of the last one's log: of its file or of the journal.
     """
@@ -52,7 +61,7 @@ def command(
     try:
         client = settings.client()
     except NoSupervisorError:
-        past = past_log.find_past_log(os.environ, name, lines)
+        past = past_log.find_past_log(os.environ, names, lines)
         if past is None:
             raise
         click.echo(f"no supervisor is running; this is the end of {past.source}:", err=True)
@@ -62,15 +71,31 @@ def command(
             raise
         return ExitCode.OK
     with client:
-        ask = client.follow if follow else client.call
-        result = ask("logs", name=name, lines=lines)
-        for record in msgspec.json.decode(result, type=LogLines).records:
+        for record in _records(client, expand_names(client, names), lines, follow=follow):
             show(record)
-        if follow:
-            for event in client.events():
-                if isinstance(event, LogEvent) and name in {None, event.record.tunnel}:
-                    show(event.record)
     return ExitCode.OK
+
+
+def _records(client: Client, names: list[str], lines: int, *, follow: bool) -> Iterator[LogRecord]:
+    """Yield the newest lines of these tunnels, or of everything, and then each new one.
+
+    The supervisor has a log for one tunnel and one for everything. Lines of several tunnels are
+    picked from the latter, since their times do not order them.
+    """
+    if len(names) > 1:
+        client.status(names)  # refuses an unknown name
+    is_picked = len(names) > 1
+    ask = client.follow if follow else client.call
+    name = names[0] if len(names) == 1 else None
+    result = ask("logs", name=name, lines=LOG_LINES_LIMIT if is_picked else lines)
+    records = msgspec.json.decode(result, type=LogLines).records
+    if is_picked:
+        records = [record for record in records if record.tunnel in names]
+    yield from records[len(records) - min(lines, len(records)) :]
+    if follow:
+        for event in client.events():
+            if isinstance(event, LogEvent) and (not names or event.record.tunnel in names):
+                yield event.record
 
 
 def format_line(record: LogRecord, *, utc: bool = False) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from tunnelkeeper import __version__
+from tunnelkeeper.cli.global_options import move_to_front
 from tunnelkeeper.cli.settings import CommandError, Settings
 from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
@@ -70,6 +71,18 @@ SUBCOMMANDS = (
 )
 
 
+ALIASES = {
+    "start": "up",
+    "stop": "down",
+    "ls": "status",
+    "list": "status",
+    "ps": "status",
+    "rm": "remove",
+    "delete": "remove",
+    "log": "logs",
+}
+"""Names that other programs have for a command. They work, and the help does not list them."""
+
 CODES: dict[type[Exception], ExitCode] = {
     NoSupervisorError: ExitCode.NO_SUPERVISOR,
     ForeignSocketError: ExitCode.NO_SUPERVISOR,
@@ -103,10 +116,13 @@ class Program(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Reject an unknown subcommand with a suggestion."""
         known = self.list_commands(ctx)
+        args = [ALIASES.get(args[0], args[0]), *args[1:]]
         if ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         if args[0] not in known and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], known)}", ctx)
+            raise click.UsageError(
+                f"no command {args[0]!r}{did_you_mean(args[0], [*known, *ALIASES])}", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def make_context(
@@ -149,7 +165,10 @@ class Program(click.Group):
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
 def program(ctx: click.Context, config: str | None, socket: str | None, verbose: bool) -> None:
-    """Keep SSH tunnels up."""
+    """Keep SSH tunnels up.
+
+    Without a command it describes the situation and the next step.
+    """
     if verbose:
         import logging
 
@@ -157,8 +176,9 @@ def program(ctx: click.Context, config: str | None, socket: str | None, verbose:
     ctx.obj = Settings(config, socket)
     ctx.color = False if os.environ.get("NO_COLOR") else None
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
-        ctx.exit(ExitCode.USAGE)
+        from tunnelkeeper.cli.overview import print_overview
+
+        print_overview(ctx, ctx.obj)
 
 
 def _attach_completers(command: click.Command, path: tuple[str, ...] = ()) -> None:
@@ -181,6 +201,9 @@ def run(arguments: Sequence[str]) -> int:
         code = program.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except click.Abort:
         return ExitCode.INTERRUPTED
+    except click.NoSuchOption as error:
+        moved = move_to_front(arguments, error.option_name)
+        return run(moved) if moved else _report_usage_error(error)
     except click.ClickException as error:
         return _report_usage_error(error)
     except CommandError as error:

@@ -12,12 +12,13 @@ import msgspec
 
 from tunnelkeeper import paths
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT
+from tunnelkeeper.core.name_patterns import matches_any
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.presentation.formatting import parse_time
 from tunnelkeeper.systemd import journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -41,8 +42,12 @@ class PastLog:
         return next((parse_time(r.at) for r in reversed(self.records) if r.at), None)
 
 
-def find_past_log(environment: Mapping[str, str], name: str | None, lines: int) -> PastLog | None:
-    """Return the newest lines of a tunnel, or of everything, from where the last ones were written.
+def find_past_log(
+    environment: Mapping[str, str], names: Collection[str], lines: int
+) -> PastLog | None:
+    """Return the newest lines of tunnels, or of everything, from where the last ones were written.
+
+    names: names and patterns; none for everything.
 
     None: neither the log file nor the journal has a line.
     """
@@ -55,7 +60,7 @@ def find_past_log(environment: Mapping[str, str], name: str | None, lines: int) 
     if not dated:
         return next((log for log in found if log.records), None)
     _, log = max(dated, key=lambda each: each[0])
-    records = [record for record in log.records if name in {None, record.tunnel}]
+    records = [each for each in log.records if not names or matches_any(each.tunnel, names)]
     return PastLog(log.source, records[len(records) - min(lines, len(records)) :])
 
 

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli import status_table
+from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot
 from tunnelkeeper.core.text import printable
@@ -47,7 +48,7 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bo
     if watch:
         return _watch_status(settings, names, as_json=as_json)
     with settings.client() as client:
-        result = client.call("status", names=list(names) or None)
+        result = client.call("status", names=expand_names(client, names) or None)
     snapshot = msgspec.json.decode(result, type=StatusSnapshot)
     now = datetime.now(UTC)
     if as_json:
@@ -68,7 +69,7 @@ def _watch_status(settings: Settings, names: tuple[str, ...], *, as_json: bool) 
         raise click.UsageError("--watch needs a terminal; programs can use `logs -f --json`")
 
     with settings.client() as client:
-        return _exit_code(_watch(client, list(names) or None))
+        return _exit_code(_watch(client, expand_names(client, names) or None))
 
 
 def _exit_code(tunnels: list[TunnelSnapshot]) -> ExitCode:

@@ -11,11 +11,13 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, wait
+from tunnelkeeper.cli.names import expand, expand_names
 from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.name_patterns import is_pattern
 from tunnelkeeper.presentation.tunnel_text import describe
 from tunnelkeeper.systemd.notify import is_waiting
 from tunnelkeeper.systemd.unit_templates import Ready
@@ -64,21 +66,46 @@ def command(
     deadline = time.monotonic() + timeout
     if is_waiting(os.environ) and not detach:
         # A service manager expects this process to be the supervisor, or else to fail.
-        return launch.run(settings.config, settings.socket, names, group, ready)
+        return _run(settings, names, group, ready)
     try:
         client = _running_supervisor(settings)
     except ForeignSocketError as error:
         raise CommandError(str(error)) from error
     except NoSupervisorError:
         if not detach:
-            return launch.run(settings.config, settings.socket, names, group, ready)
+            return _run(settings, names, group, ready)
         return start_in_background(settings, names, group, deadline)
     with client:
+        names = tuple(expand_names(client, names))
         started = _start(settings, client, names, group)
         if not no_wait:
             return wait_until_settled(client, started, deadline)
     click.echo(f"a supervisor is running already; it was asked to start {join_names(started)}")
     return ExitCode.OK
+
+
+def _run(settings: Settings, names: tuple[str, ...], group: str | None, ready: Ready) -> int:
+    """Run the supervisor in this process. Return its exit code."""
+    if any(map(is_pattern, names)):
+        try:
+            names = _expand_from_file(settings, names)
+        except ConfigError as error:
+            return _report_problems(error)
+    return launch.run(settings.config, settings.socket, names, group, ready)
+
+
+def _expand_from_file(settings: Settings, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names that words stand for in the config file.
+
+    Raises ConfigError, CommandError.
+    """
+    tunnels = load(settings.config).tunnels  # problems of the file are printed here, not in a log
+    return tuple(expand(words, lambda: tunnels))
+
+
+def _report_problems(error: ConfigError) -> ExitCode:
+    click.echo("\n".join(str(problem) for problem in error.problems), err=True)
+    return ExitCode.USAGE
 
 
 def _running_supervisor(settings: Settings) -> Client:
@@ -126,10 +153,9 @@ def start_in_background(
 ) -> int:
     """Start a supervisor, and wait until its tunnels have settled. Return the exit code."""
     try:
-        load(settings.config)  # problems of the file are printed here, not in a log
+        names = _expand_from_file(settings, names)
     except ConfigError as error:
-        click.echo("\n".join(str(problem) for problem in error.problems), err=True)
-        return ExitCode.USAGE
+        return _report_problems(error)
     arguments = launch.command_line(settings.config, settings.socket, names, group)
     started = background.start(arguments, paths.log_path(os.environ))
     try:

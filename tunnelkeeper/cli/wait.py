@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import RemovedEvent, TunnelEvent
@@ -44,6 +45,7 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
 
     with settings.client() as client:
         try:
+            names = tuple(expand_names(client, names))
             seen = wait_until(client, names, holds, deadline)
         except NoSupervisorError:
             if goal == "up":

@@ -40,3 +40,8 @@ def expand_patterns(words: Iterable[str], names: Collection[str]) -> list[str]:
             raise NoMatchError(word)
         expanded.update(dict.fromkeys(found))
     return list(expanded)
+
+
+def matches_any(name: str, words: Iterable[str]) -> bool:
+    """Return whether a name is one of these words, or matches one that is a pattern."""
+    return any(fnmatchcase(name, word) if is_pattern(word) else name == word for word in words)
