@@ -224,7 +224,6 @@ TABLES = [
 ]
 EVENTS = REQUESTS | EXTERNAL_EVENTS | SESSION_EVENTS | REPLACEMENT_EVENTS
 EACH_STATE = pytest.mark.parametrize("state", STATES.values(), ids=STATES)
-EACH_EVENT = pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 
 
 def rows(table: str) -> dict[str, list[str]]:
@@ -293,52 +292,48 @@ def test_replacement_events_change_a_state_as_in_the_table(name: str) -> None:
 
 
 @EACH_STATE
-@EACH_EVENT
-def test_the_session_count_changes_only_when_a_session_is_opened_or_ends(
-    state: State, event: Event
-) -> None:
-    after, command = step(state, event, NOW, STEADY)
-    opened = command in {Command.OPEN_SESSION, Command.OPEN_REPLACEMENT}
-    has_ended = isinstance(event, SessionEnded) and session_count(state) > 0
-    has_ended |= isinstance(event, ReplacementEnded) and has_other_session(state)
+def test_the_session_count_changes_only_when_a_session_is_opened_or_ends(state: State) -> None:
+    for name, event in EVENTS.items():
+        after, command = step(state, event, NOW, STEADY)
+        opened = command in {Command.OPEN_SESSION, Command.OPEN_REPLACEMENT}
+        has_ended = isinstance(event, SessionEnded) and session_count(state) > 0
+        has_ended |= isinstance(event, ReplacementEnded) and has_other_session(state)
 
-    assert session_count(after) == session_count(state) + opened - has_ended
-    assert session_count(after) <= 2
+        assert session_count(after) == session_count(state) + opened - has_ended, name
+        assert session_count(after) <= 2, name
 
 
 @EACH_STATE
-@EACH_EVENT
-def test_only_existing_sessions_are_closed_and_only_once(state: State, event: Event) -> None:
-    after, command = step(state, event, NOW, STEADY)
-    match command:
-        case Command.CLOSE_ALL:
-            assert session_count(state) > 0
-            assert not isinstance(state, Stopping)
-            assert isinstance(after, Stopping)
-        case Command.CLOSE_REPLACEMENT:
-            assert isinstance(replacement_of(state), Draining)
-            assert replacement_of(after) == Closing()
+def test_only_existing_sessions_are_closed_and_only_once(state: State) -> None:
+    for name, event in EVENTS.items():
+        after, command = step(state, event, NOW, STEADY)
+        match command:
+            case Command.CLOSE_ALL:
+                assert session_count(state) > 0, name
+                assert not isinstance(state, Stopping), name
+                assert isinstance(after, Stopping), name
+            case Command.CLOSE_REPLACEMENT:
+                assert isinstance(replacement_of(state), Draining), name
+                assert replacement_of(after) == Closing(), name
 
 
 @EACH_STATE
-@EACH_EVENT
-def test_only_a_connecting_or_draining_session_takes_over(state: State, event: Event) -> None:
-    _, command = step(state, event, NOW, STEADY)
-    if command is Command.SWITCH_SESSIONS:
-        assert isinstance(replacement_of(state), ReplacementConnecting | Draining)
-        assert isinstance(event, ReplacementReady | SessionEnded | ConnectionUnhealthy)
+def test_only_a_connecting_or_draining_session_takes_over(state: State) -> None:
+    for name, event in EVENTS.items():
+        _, command = step(state, event, NOW, STEADY)
+        if command is Command.SWITCH_SESSIONS:
+            assert isinstance(replacement_of(state), ReplacementConnecting | Draining), name
+            assert isinstance(event, ReplacementReady | SessionEnded | ConnectionUnhealthy), name
 
 
 @EACH_STATE
-@EACH_EVENT
-def test_a_replacement_is_opened_only_for_a_single_connected_session(
-    state: State, event: Event
-) -> None:
-    after, command = step(state, event, NOW, STEADY)
-    if command is Command.OPEN_REPLACEMENT:
-        assert isinstance(state, Up | Degraded)
-        assert session_count(state) == 1
-        assert type(after) is type(state), "the state stays the same"
+def test_a_replacement_is_opened_only_for_a_single_connected_session(state: State) -> None:
+    for name, event in EVENTS.items():
+        after, command = step(state, event, NOW, STEADY)
+        if command is Command.OPEN_REPLACEMENT:
+            assert isinstance(state, Up | Degraded), name
+            assert session_count(state) == 1, name
+            assert type(after) is type(state), f"{name}: the state stays the same"
 
 
 @EACH_STATE
