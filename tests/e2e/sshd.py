@@ -33,6 +33,9 @@ class Sshd(ServerProcess):
             "KbdInteractiveAuthentication": "no",
             "MaxStartups": "100",
             "LogLevel": "DEBUG1",
+            # In its first level, bash reads ~/.bashrc for a command of ssh. The user's own may
+            # start many programs.
+            "SetEnv": "SHLVL=1",
             **options,
         }
         self._config = directory / "sshd_config"
