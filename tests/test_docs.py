@@ -69,6 +69,7 @@ def host_defaults() -> dict[str, object]:
         "keepalive_count_max": host.keepalive.count_max,
         **dict.fromkeys(("hostname", "user", "jump", "identity_agent")),
         **dict.fromkeys(("rekey_limit", "ip_qos", "tag", "stream_local_bind_mask")),
+        "update_host_keys": None,
     }
     return {key: renamed[key] if key in renamed else getattr(host, key) for key in HOST_KEYS}
 

@@ -129,6 +129,7 @@ SAMPLES = {
     "channel_timeout": "session=5m",
     "stream_local_bind_mask": "0177",
     "required_rsa_size": "2048",
+    "preferred_authentications": "password",
     "backoff": '{ max = "10s" }',
     "local": "1:a:1",
 }

@@ -158,7 +158,7 @@ def test_settings_of_an_alias_stay_in_ssh_config(ssh_config: Path) -> None:
         ("-o ServerAliveCountMax=2", {"keepalive_count_max": 2}),
         ("-o TCPKeepAlive=no", {"tcp_keepalive": False}),
         ("-o ExitOnForwardFailure=yes", {"exit_on_forward_failure": True}),
-        ("-o BatchMode=yes", {}),
+        ("-o BatchMode=yes", {"batch_mode": True}),
         ("-o LogLevel=DEBUG -v -q -E /tmp/log", {}),
     ],
 )

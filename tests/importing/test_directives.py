@@ -92,6 +92,16 @@ def test_every_honoured_directive_has_a_key_that_imports_write() -> None:
         ("StreamLocalBindMask 0111", "stream_local_bind_mask", "0111"),
         ("IdentitiesOnly yes", "identities_only", True),
         ("StrictHostKeyChecking yes", "host_key_policy", "strict"),
+        ("BatchMode yes", "batch_mode", True),
+        ("NumberOfPasswordPrompts 1", "number_of_password_prompts", 1),
+        ("PreferredAuthentications password", "preferred_authentications", "password"),
+        ("PreferredAuthentications other,publickey", "preferred_authentications", "publickey"),
+        ("PubkeyAuthentication no", "pubkey_authentication", False),
+        ("PasswordAuthentication no", "password_authentication", False),
+        ("KbdInteractiveAuthentication no", "kbd_interactive_authentication", False),
+        ("AddKeysToAgent confirm 8h", "add_keys_to_agent", "confirm 28800"),
+        ("AddKeysToAgent yes", "add_keys_to_agent", "yes"),
+        ("UpdateHostKeys no", "update_host_keys", False),
     ],
 )
 def test_a_directive_becomes_a_key(
@@ -109,8 +119,7 @@ def test_a_directive_becomes_a_key(
 @pytest.mark.parametrize(
     "settings",
     [
-        ["PubkeyAuthentication no"],
-        ["PreferredAuthentications password"],
+        ["PreferredAuthentications hostbased"],
         ["ProxyUseFdpass yes", "ProxyCommand nc %h %p"],
     ],
 )

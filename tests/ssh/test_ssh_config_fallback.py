@@ -102,6 +102,10 @@ async def deviations(query: Query, source: str) -> tuple[str, ...]:
         "PermitRemoteOpen none\nRekeyLimit 1G 1h\nIPQoS af21 cs1\nStreamLocalBindMask 0117\n",
         "RekeyLimit default 30m\nKnownHostsCommand /bin/keys %H '%I x' %%\n",
         "Host relay\n  IPQoS none\n  EscapeChar none\n  AddKeysToAgent yes\n  Protocol 2\n",
+        "BatchMode yes\nServerAliveInterval 9\nUpdateHostKeys ask\nDSAAuthentication no\n",
+        "PreferredAuthentications password,publickey\nPubkeyAuthentication unbound\n",
+        "AddKeysToAgent confirm 8h\nUpdateHostKeys yes\nUserKnownHostsFile ~/other\n",
+        "NumberOfPasswordPrompts 1\nUpdateHostKeys no\nPasswordAuthentication no\n",
         "IgnoreUnknown UseKey*,Nothing\nUseKeychain yes\nNothing at all\nPort 3\n",
         'Match !final exec "echo %h-%n-%p-%% | grep -qx relay-relay-22-%%"\n  Port 1\n',
         'HostName inner\nMatch host exec,inner exec "echo %h | grep -qx inner"\n  Port 1\n',
@@ -159,8 +163,8 @@ async def test_a_value_that_cannot_be_expanded_is_an_error(
     [
         ("RevokedHostKey /etc/revoked\n", "(?i)bad configuration option: revokedhostkey"),
         ("IgnoreUnknown Other\nUseKeychain yes\n", "(?i)bad configuration option: usekeychain"),
-        ("DSAAuthentication no\n", "PubkeyAuthentication"),
-        ("PreferredAuthentications password\n", "PreferredAuthentications"),
+        ("PreferredAuthentications hostbased\n", "PreferredAuthentications is hostbased"),
+        ("DSAAuthentication no\nPreferredAuthentications publickey\n", "no method"),
     ],
 )
 async def test_what_may_forbid_something_is_an_error(

@@ -55,9 +55,6 @@ def test_names_are_unique_and_in_alphabetical_order() -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("pubkeyauthentication false", "PubkeyAuthentication false"),
-        ("preferredauthentications password,keyboard-interactive", "PreferredAuthentications"),
-        ("preferredauthentications hostbased", "the only method"),
         ("proxyusefdpass yes\nproxycommand nc %h", "ProxyUseFdpass yes"),
         ("refuseconnection not from here", "refuses the connection: not from here"),
     ],

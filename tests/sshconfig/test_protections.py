@@ -83,7 +83,10 @@ def test_channel_timeouts_are_read(facts: Facts) -> None:
         ("knownhostscommand keys %H", "absolute path"),
         ("knownhostscommand /bin/keys %z", "KnownHostsCommand"),
         ("knownhostscommand /bin/keys 'a", "KnownHostsCommand"),
-        ("pubkeyauthentication no", "PubkeyAuthentication"),
+        ("preferredauthentications none", "PreferredAuthentications is none"),
+        ("pubkeyauthentication no\npreferredauthentications publickey", "publickey is off"),
+        ("numberofpasswordprompts x", "NumberOfPasswordPrompts"),
+        ("addkeystoagent never", "AddKeysToAgent: expected yes, no"),
         ("refuseconnection use the other one", "use the other one"),
     ],
 )

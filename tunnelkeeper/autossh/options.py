@@ -95,7 +95,6 @@ OPTIONS = {
 _SHARING = "only the forwards of one command line share a connection"
 
 IGNORED_KEYWORDS = {
-    "batchmode": "there are no prompts",
     "controlmaster": _SHARING,
     "controlpath": _SHARING,
     "controlpersist": _SHARING,

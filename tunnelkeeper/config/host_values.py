@@ -1,4 +1,4 @@
-"""Parsers for values of hosts: name, user, jump hosts and host key policy.
+"""Parsers for values of hosts: name, user, jump hosts, host key policy and login.
 
 They check the form of a host only. Whether it exists is known when the tunnel connects.
 """
@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.config.errors import mismatch, value_error
 from tunnelkeeper.config.parser import WORDS, Parser, accepts, any_of, one_or_more
-from tunnelkeeper.config.value_parsers import one_of, several, text
+from tunnelkeeper.config.value_parsers import flag, one_of, several, text
 from tunnelkeeper.core.host_spec import HostSpecError, is_host, is_user, parse_host_spec
-from tunnelkeeper.core.ssh_values import ValueFormatError
+from tunnelkeeper.core.ssh_values import (
+    LOGIN_METHODS,
+    OTHER_LOGIN_METHODS,
+    ValueFormatError,
+    parse_agent_addition,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,3 +117,30 @@ def host_key_policy(value: object) -> str:
     if value in ("yes", "ask"):  # values of StrictHostKeyChecking
         raise mismatch("'strict' or 'accept-new'", value, "write 'strict'")
     return one_of("strict", "accept-new")(value)
+
+
+@accepts(one_or_more(WORDS, is_required=True))
+def preferred_authentications(value: object) -> tuple[str, ...]:
+    """Parse the methods to log in with, in order: a list, or one string with commas."""
+    methods = [
+        one_of(*LOGIN_METHODS, *OTHER_LOGIN_METHODS)(method.strip())
+        for part in several(text)(value)
+        for method in part.split(",")
+    ]
+    if not set(methods) & set(LOGIN_METHODS):
+        raise mismatch(f"at least one of {', '.join(LOGIN_METHODS)}", value)
+    return tuple(dict.fromkeys(methods))
+
+
+@accepts(any_of(flag.schema, as_in_ssh(parse_agent_addition).schema))
+def add_keys_to_agent(value: object) -> tuple[str, ...]:
+    """Parse whether used keys are added to the agent: true, false, or words as in ssh_config(5)."""
+    if isinstance(value, bool):
+        return ("yes" if value else "no",)
+    return as_in_ssh(parse_agent_addition)(value)
+
+
+@accepts(any_of(flag.schema, {"enum": ["ask"]}))
+def update_host_keys(value: object) -> bool | str:
+    """Parse whether further keys of a known host are learned: true, false or "ask"."""
+    return "ask" if value == "ask" else flag(value)

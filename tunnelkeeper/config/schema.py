@@ -90,6 +90,16 @@ HOST_KEYS: Keys = {
     "keepalive_interval": duration,
     "keepalive_count_max": at_least(1, "to send none: keepalive_interval = 0"),
     "tcp_keepalive": flag,
+    "batch_mode": flag,
+    "number_of_password_prompts": at_least(0),
+    "preferred_authentications": host_values.preferred_authentications,
+    "pubkey_authentication": flag,
+    "password_authentication": flag,
+    "kbd_interactive_authentication": flag,
+    "add_keys_to_agent": host_values.add_keys_to_agent,
+    "passphrase_command": hook_command,
+    "password_command": hook_command,
+    "update_host_keys": host_values.update_host_keys,
 }
 
 BACKOFF_KEYS: Keys = {

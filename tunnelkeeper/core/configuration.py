@@ -73,6 +73,16 @@ class HostOptions:
     keepalive_interval: float | None = None
     keepalive_count_max: int | None = None
     tcp_keepalive: bool | None = None
+    batch_mode: bool | None = None
+    number_of_password_prompts: int | None = None
+    preferred_authentications: tuple[str, ...] | None = None
+    pubkey_authentication: bool | None = None
+    password_authentication: bool | None = None
+    kbd_interactive_authentication: bool | None = None
+    add_keys_to_agent: tuple[str, ...] | None = None
+    passphrase_command: tuple[str, ...] | None = None
+    password_command: tuple[str, ...] | None = None
+    update_host_keys: bool | Literal["ask"] | None = None
 
     def merged_over(self, defaults: HostOptions) -> HostOptions:
         """Return these options, with unset ones taken from `defaults`."""

@@ -64,17 +64,15 @@ def _refused(effect: str, inert: frozenset[str]) -> Directive:
 _FORWARDS = "forwards of tunnels are in tunnels.toml. On an autossh line as in ssh"
 _NO_GSSAPI = "GSSAPI is not used"
 _NO_HOSTBASED = "host-based logins are not supported"
-_NO_PROMPTS = "there are no prompts"
 _NO_SESSION = "a tunnel runs nothing on the server. On an autossh line as in ssh"
 _NO_SHARING = "connections are not shared with ssh"
 _NO_X11 = "X11 is not forwarded"
-_ONLY_KEYS = "only keys are used to log in"
 _OWN_LOG = "the log has its own settings"
 
 DIRECTIVES = {
-    "AddKeysToAgent": _harmless("no key is added to an agent"),
+    "AddKeysToAgent": _key("add_keys_to_agent"),
     "AddressFamily": _key("address_family"),
-    "BatchMode": _harmless(_NO_PROMPTS),
+    "BatchMode": _key("batch_mode", "; answers that are stored are used"),
     "BindAddress": _key("bind_address"),
     "BindInterface": _key("bind_interface"),
     "CanonicalDomains": _honoured(),
@@ -135,8 +133,8 @@ DIRECTIVES = {
     "IgnoreUnknown": _honoured(),
     "Include": _honoured(),
     "IPQoS": _key("ip_qos", "; ssh's default is not used"),
-    "KbdInteractiveAuthentication": _harmless(_ONLY_KEYS),
-    "KbdInteractiveDevices": _harmless(_ONLY_KEYS),
+    "KbdInteractiveAuthentication": _key("kbd_interactive_authentication"),
+    "KbdInteractiveDevices": _harmless("the server chooses the devices"),
     "KexAlgorithms": _key("kex_algorithms"),
     "KnownHostsCommand": _key("known_hosts_command"),
     "LocalCommand": _harmless("use the hook `on_up`", UNSET),
@@ -146,26 +144,23 @@ DIRECTIVES = {
     "MACs": _key("macs", "; the default has no SHA-1"),
     "Match": _honoured(),
     "NoHostAuthenticationForLocalhost": _honoured(),
-    "NumberOfPasswordPrompts": _harmless(_NO_PROMPTS),
+    "NumberOfPasswordPrompts": _key("number_of_password_prompts"),
     "ObscureKeystrokeTiming": _harmless(
         "a tunnel sends no keystrokes. The terminal of an autossh line sends them at once"
     ),
-    "PasswordAuthentication": _harmless(_ONLY_KEYS),
+    "PasswordAuthentication": _key("password_authentication"),
     "PermitLocalCommand": _harmless("see LocalCommand"),
     "PermitRemoteOpen": _key("permit_remote_open"),
     "PKCS11Provider": _harmless("such keys are used through an agent only", UNSET),
     "Port": _key("port"),
-    "PreferredAuthentications": _refused(
-        "a list without `publickey` forbids the only method there is", UNSET
+    "PreferredAuthentications": _key(
+        "preferred_authentications", "; the tunnel is blocked if no supported method is left"
     ),
     "ProxyCommand": _key("proxy_command"),
     "ProxyJump": _key("jump"),
     "ProxyUseFdpass": _refused("a command that passes a descriptor is not supported", OFF),
     "PubkeyAcceptedAlgorithms": _key("pubkey_accepted_algorithms"),
-    "PubkeyAuthentication": _refused(
-        "`no` forbids the only method there is",
-        frozenset({"yes", "true", "unbound", "host-bound", ""}),
-    ),
+    "PubkeyAuthentication": _key("pubkey_authentication"),
     "RefuseConnection": _honoured("the tunnel is blocked, with the message"),
     "RekeyLimit": _key("rekey_limit"),
     "RemoteCommand": _harmless(_NO_SESSION),
@@ -195,12 +190,16 @@ DIRECTIVES = {
     "TCPKeepAlive": _key("tcp_keepalive"),
     "Tunnel": _harmless("tun(4) devices are not supported", OFF),
     "TunnelDevice": _harmless("tun(4) devices are not supported"),
-    "UpdateHostKeys": _harmless("only the keys that the policy accepts are saved"),
+    "UpdateHostKeys": _key(
+        "update_host_keys", "; `ask` of ssh_config means `no`, as with `ssh -N`"
+    ),
     "User": _key("user"),
     "UserKnownHostsFile": _key("known_hosts"),
     "VerifyHostKeyDNS": _harmless("SSHFP records are not used; the host key must be known", OFF),
     "VersionAddendum": _harmless("the version has no addendum"),
-    "VisualHostKey": _harmless(_NO_PROMPTS),
+    "VisualHostKey": _harmless(
+        "a question about a host key always has the random art in the dashboard"
+    ),
     "WarnWeakCrypto": _honoured("as in ssh; the warning is in the log"),
     "XAuthLocation": _harmless(_NO_X11),
 }

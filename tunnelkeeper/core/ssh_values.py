@@ -1,20 +1,26 @@
 """Values of ssh_config(5) with a grammar of their own, as words. It looks nothing up.
 
-RekeyLimit, IPQoS, StreamLocalBindMask and ChannelTimeout, as a person writes them and as `ssh -G`
-prints them.
+RekeyLimit, IPQoS, StreamLocalBindMask, ChannelTimeout and AddKeysToAgent, as a person writes them
+and as `ssh -G` prints them.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NONE = "none"
 DEFAULT = "default"
+
+LOGIN_METHODS = ("publickey", "keyboard-interactive", "password")
+"""The methods of PreferredAuthentications that are supported, in ssh's order."""
+
+OTHER_LOGIN_METHODS = ("gssapi-with-mic", "hostbased", "none")
+"""Methods that PreferredAuthentications may name as well."""
 
 _SIZE = re.compile(r"(\d{1,18})([bkmgt]?)", re.ASCII | re.IGNORECASE)
 _UNITS = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40}
@@ -82,6 +88,14 @@ class ChannelTimeout:
     seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class AgentAddition:
+    """Whether a key that was used is added to the agent. seconds: its lifetime; 0: no limit."""
+
+    how: Literal["no", "yes", "ask", "confirm"] = "no"
+    seconds: int = 0
+
+
 def parse_rekey_limit(words: Sequence[str]) -> RekeyLimit:
     """Parse a size (`1G` or `default`) and an optional interval (`1h` or `none`).
 
@@ -147,6 +161,28 @@ def parse_channel_timeouts(words: Sequence[str]) -> tuple[ChannelTimeout, ...]:
     if [word.lower() for word in words] == [NONE]:
         return ()
     return tuple(_parse_channel_timeout(word) for word in words)
+
+
+def parse_agent_addition(words: Sequence[str]) -> AgentAddition:
+    """Parse `no`, `yes`, `ask`, `confirm`, a lifetime, or `confirm` and a lifetime.
+
+    Raises ValueFormatError.
+    """
+    match [word.lower() for word in words]:
+        case [] | ["no" | "false"]:
+            return AgentAddition()
+        case ["yes" | "true"]:
+            return AgentAddition("yes")
+        case ["ask"]:
+            return AgentAddition("ask")
+        case ["confirm", *lifetime] if len(lifetime) < 2:
+            return AgentAddition("confirm", parse_interval(lifetime[0]) if lifetime else 0)
+        case [lifetime] if _INTERVAL.fullmatch(lifetime):
+            return AgentAddition("yes", parse_interval(lifetime))
+    raise ValueFormatError(
+        "expected yes, no, ask, confirm, a time such as 8h, or confirm and a time, "
+        f"got {' '.join(words)!r}"
+    )
 
 
 def _parse_channel_timeout(word: str) -> ChannelTimeout:

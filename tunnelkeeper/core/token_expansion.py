@@ -18,6 +18,10 @@ PROXY_TOKENS = frozenset("hnpr")
 """For ProxyCommand and ProxyJump."""
 KNOWN_HOSTS_TOKENS = frozenset("fHIKt")
 """Further tokens of KnownHostsCommand, about the host key that the server presents."""
+COMMAND_TOKENS = PATH_TOKENS
+"""For the arguments of password_command."""
+KEY_COMMAND_TOKENS = COMMAND_TOKENS | {"f"}
+"""For the arguments of passphrase_command; %f is the path of the key."""
 LOOKUP_TOKENS = frozenset("Chjkpr")
 """The tokens of PATH_TOKENS whose values are known only after the lookup of the host."""
 TUNNEL_TOKENS = LOOKUP_TOKENS | {"n"}

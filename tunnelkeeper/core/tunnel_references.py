@@ -73,6 +73,10 @@ def _host_commands(place: str, options: HostOptions) -> Iterator[tuple[str, str,
         command = getattr(options, key)
         if command:
             yield place, key, command
+    for key in ("passphrase_command", "password_command"):
+        words = getattr(options, key)
+        if words:
+            yield place, key, " ".join(words)
 
 
 def _names(command: str, name: str) -> bool:

@@ -19,6 +19,7 @@ from tunnelkeeper.autossh.command_line import (
 from tunnelkeeper.autossh.environment import Settings, parse_environment
 from tunnelkeeper.autossh.session_plan import plan_session, ssh_g_options
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose, SshCommand
+from tunnelkeeper.core.configuration import HostOptions
 from tunnelkeeper.core.forward_spec import Forward, LocallyBoundForward, kind_of, socket_paths
 from tunnelkeeper.importing.host_table import AccountContext, SshGAnswers, make_host_table
 from tunnelkeeper.importing.notes import (
@@ -32,6 +33,7 @@ from tunnelkeeper.importing.toml_text import format_forward
 from tunnelkeeper.importing.tunnel_names import make_name
 from tunnelkeeper.net.bind_addresses import overlap
 from tunnelkeeper.sshconfig.directives_in_effect import reject_refused
+from tunnelkeeper.sshconfig.login_settings import login_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +100,7 @@ def convert_command(
     if not forwards:
         raise NoForwardsError("it forwards nothing, so there is nothing for a tunnel to do")
     reject_refused(parsed.ssh.host.host, answers.command)
+    login_settings(parsed.ssh.host.host, HostOptions(), answers.command, answers.defaults)
     table = make_host_table(parsed.ssh, answers, context)
     host = table.pop("host")
     table = {"host": host, **make_forward_table(forwards), **table}

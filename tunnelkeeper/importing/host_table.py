@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.configuration import MINIMUM_RSA_SIZE
 from tunnelkeeper.core.host_spec import HostSpec
+from tunnelkeeper.core.ssh_values import LOGIN_METHODS, OTHER_LOGIN_METHODS
 from tunnelkeeper.sshconfig.ssh_g_output import get_value, split_paths
 
 if TYPE_CHECKING:
@@ -113,6 +114,21 @@ def _parse_host_key_policy(value: str) -> str:
     return _HOST_KEY_POLICIES.get(value.lower(), "strict")
 
 
+def _parse_methods(value: str) -> str:
+    """Return the methods that the config file knows; ssh ignores a name that it does not know."""
+    known = {*LOGIN_METHODS, *OTHER_LOGIN_METHODS}
+    return ",".join(method for each in value.split(",") if (method := each.strip()) in known)
+
+
+def _parse_agent_addition(value: str) -> object:
+    words = {"true": "yes", "false": "no"}
+    return " ".join(words.get(word, word) for word in value.lower().split())
+
+
+def _parse_update_host_keys(value: str) -> object:
+    return value if value == "ask" else _parse_flag(value)
+
+
 _PLAIN_KEYS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
     ("hostname", "hostname", "", str),
     ("host_key_alias", "hostkeyalias", "", str),
@@ -131,6 +147,14 @@ _PLAIN_KEYS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
     ("keepalive_interval", "serveraliveinterval", "", _parse_int),
     ("keepalive_count_max", "serveralivecountmax", "", _parse_int),
     ("tcp_keepalive", "tcpkeepalive", "", _parse_flag),
+    ("batch_mode", "batchmode", "", _parse_flag),
+    ("number_of_password_prompts", "numberofpasswordprompts", "", _parse_int),
+    ("preferred_authentications", "preferredauthentications", "", _parse_methods),
+    ("pubkey_authentication", "pubkeyauthentication", "", _parse_flag),
+    ("password_authentication", "passwordauthentication", "", _parse_flag),
+    ("kbd_interactive_authentication", "kbdinteractiveauthentication", "", _parse_flag),
+    ("add_keys_to_agent", "addkeystoagent", "", _parse_agent_addition),
+    ("update_host_keys", "updatehostkeys", "", _parse_update_host_keys),
 )
 """For each key: the keyword of ssh_config(5), the options that set it, and the value parser."""
 

@@ -33,26 +33,19 @@ _CONVERTED_KEYWORDS = frozenset(
 )
 """Keywords of -o that need no note: other keys carry them, or they hold for every tunnel."""
 
-_PUBLIC_KEYS_ONLY = "only public key authentication is supported"
 _NOTHING_RUNS = "nothing runs on the server"
 _OWN_LOG = "use [supervisor] log_level"
 _ON_UP = "on_up runs a program when the tunnel is up"
 _KEYWORD_REASONS = {
-    "challengeresponseauthentication": _PUBLIC_KEYS_ONLY,
     "connectionattempts": "attempts are not limited by default; see max_attempts",
     "forwardagent": _NOTHING_RUNS,
     "forwardx11": _NOTHING_RUNS,
-    "kbdinteractiveauthentication": _PUBLIC_KEYS_ONLY,
     "localcommand": _ON_UP,
     "loglevel": _OWN_LOG,
-    "passwordauthentication": _PUBLIC_KEYS_ONLY,
     "permitlocalcommand": _ON_UP,
-    "preferredauthentications": _PUBLIC_KEYS_ONLY,
     "proxyusefdpass": "not supported",
-    "pubkeyauthentication": _PUBLIC_KEYS_ONLY,
     "requesttty": _NOTHING_RUNS,
     "stdinnull": _NOTHING_RUNS,
-    "visualhostkey": "there are no interactive prompts",
 }
 _OPTION_REASONS = {
     "A": _NOTHING_RUNS,

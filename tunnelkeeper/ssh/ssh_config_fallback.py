@@ -66,20 +66,24 @@ DEFAULTS: Answer = {
     "globalknownhostsfile": ["/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"],
 }
 SINGLE_WORD_DIRECTIVES = {
+    "BatchMode": "BatchMode",
     "BindInterface": "BindInterface",
     "CheckHostIP": "CheckHostIP",
     "NoHostAuthenticationForLocalhost": "NoHostAuthenticationForLocalhost",
     "HashKnownHosts": "HashKnownHosts",
+    "NumberOfPasswordPrompts": "NumberOfPasswordPrompts",
     "PubkeyAcceptedAlgorithms": "PubkeyAcceptedAlgorithms",
     "PubkeyAcceptedKeyTypes": "PubkeyAcceptedAlgorithms",  # the name before OpenSSH 8.5
     "RequiredRSASize": "RequiredRSASize",
     "StreamLocalBindUnlink": "StreamLocalBindUnlink",
     "StrictHostKeyChecking": "StrictHostKeyChecking",
+    "UpdateHostKeys": "UpdateHostKeys",
     "WarnWeakCrypto": "WarnWeakCrypto",
 }
 """Supported directives of one word that asyncssh ignores, and their current names."""
 
 WORD_LIST_DIRECTIVES = (
+    "AddKeysToAgent",
     "ChannelTimeout",
     "IPQoS",
     "PermitRemoteOpen",
@@ -192,6 +196,10 @@ class FallbackQuery:
             answer[keyword] = [value.lower() for value in answer[keyword]]
         if request.hostname is not None:
             answer["hostname"] = [request.hostname]
+        keeps_defaults = answer["userknownhostsfile"] == DEFAULTS["userknownhostsfile"]
+        answer.setdefault("updatehostkeys", ["yes" if keeps_defaults else "no"])
+        if answer["updatehostkeys"] == ["ask"]:
+            answer["updatehostkeys"] = ["no"]  # as `ssh -N`, which has no session
         if options.get("CanonicalizeHostname"):
             answer[SSH_ONLY] = ["CanonicalizeHostname"]
         return answer | {keyword.lower(): [value] for keyword, value in request.options}
@@ -231,6 +239,7 @@ class SshConfigReader(SSHClientConfig):
             },
             **self._handlers,
             **{name.lower(): (name, reader.set_interval) for name in INTERVAL_DIRECTIVES},
+            "pubkeyauthentication": ("PubkeyAuthentication", reader.set_string),
             "knownhostscommand": ("KnownHostsCommand", reader.set_command),
             "rekeylimit": ("RekeyLimit", reader.set_string_list),
             "include": ("Include", reader.include_sorted),

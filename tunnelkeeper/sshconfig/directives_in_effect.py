@@ -46,14 +46,8 @@ def _has_proxy_command(answer: Answer) -> bool:
     return get_value(answer, "proxycommand") is not None
 
 
-def _excludes_publickey(answer: Answer) -> bool:
-    methods = get_value(answer, "preferredauthentications") or "publickey"
-    return "publickey" not in [method.strip() for method in methods.split(",")]
-
-
 _CONDITIONS: dict[str, Callable[[Answer], bool]] = {
     "LocalCommand": _permits_local_command,
-    "PreferredAuthentications": _excludes_publickey,
     "ProxyUseFdpass": _has_proxy_command,
 }
 """Further conditions for a directive to have an effect."""

@@ -21,6 +21,7 @@ from tunnelkeeper.core.ssh_values import (
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.token_expansion import KNOWN_HOSTS_TOKENS
 from tunnelkeeper.sshconfig.directives_in_effect import reject_refused
+from tunnelkeeper.sshconfig.login_settings import login_settings
 from tunnelkeeper.sshconfig.lookup_request import SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import (
     NONE,
@@ -154,6 +155,7 @@ def resolve(result: LookupResult) -> Host:
             options.tcp_keepalive, get_flag(answer, "tcpkeepalive", default=True)
         ),
         tokens=tokens,
+        **login_settings(result.name, options, answer, result.default_answer),
     )
 
 
