@@ -115,6 +115,20 @@ def test_a_file_that_others_can_write_is_refused_as_by_the_supervisor(tool: Tool
     assert tool.config.read_text() == OLD
 
 
+def test_no_file_is_created_in_a_folder_that_others_can_write_to(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tool.home / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    monkeypatch.setenv("TUNNELKEEPER_CONFIG", str(folder / "tunnels.toml"))
+
+    done = tool("add", "db", "relay", "-D", "1")
+    assert done.code == 2
+    assert "can be written by others (mode 0777)" in done.err
+    assert list(folder.iterdir()) == []
+
+
 def test_an_inline_table_of_tunnels_cannot_be_added_to(tool: Tool) -> None:
     tool.config.write_text('tunnels = { web = { host = "relay" } }\n')
 

@@ -223,7 +223,10 @@ def test_a_missing_file_suggests_another_one(tmp_path: Path) -> None:
     problem = only_problem(tmp_path / "none.toml")
 
     assert problem.line is None
-    assert problem.message.startswith("no such file; create it, or name another file with --config")
+    assert problem.message == (
+        "no such file; create it with `tunnelkeeper init` or `tunnelkeeper add`, "
+        "or name another file with --config or $TUNNELKEEPER_CONFIG"
+    )
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import tomllib
 from textwrap import dedent
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tunnelkeeper.config.toml_edit import NotATableError, remove_tunnels
 
@@ -112,3 +114,34 @@ def test_every_way_to_write_a_tunnel_can_be_removed(text: str, rest: str) -> Non
 def test_an_inline_table_of_all_tunnels_is_refused() -> None:
     with pytest.raises(NotATableError, match="'a' is inside an inline table"):
         remove_tunnels("tunnels = { a = { host = 'h' } }\n", ["a"])
+
+
+COMMENTS = st.sampled_from(["", "\n", "# c\n", "\n# c\n\n", "# [tunnels.x]\n"])
+WAYS = st.sampled_from(
+    [
+        "[tunnels.{}]\nhost = 'h'  # [x]\n",
+        "[tunnels.{}]\nlocal = [\n  # in\n  '1:a:1',\n]\n\n# sub\n[tunnels.{}.backoff]\nmax = 1\n",
+        "[tunnels.{}]\n[[tunnels.{}.socks]]\nlisten = 1\n[[tunnels.{}.socks]]\nlisten = 2\n",
+        "[hosts.{}]\nuser = '''\n# no comment\n[tunnels.x]'''\n",
+    ]
+)
+
+
+@given(st.lists(st.tuples(COMMENTS, WAYS, COMMENTS), min_size=1, max_size=5), st.data())
+def test_removal_changes_no_other_value(
+    blocks: list[tuple[str, str, str]], data: st.DataObject
+) -> None:
+    text = "".join(
+        f"{above}{way.replace('{}', f't{number}')}{below}"
+        for number, (above, way, below) in enumerate(blocks)
+    )
+    expected = tomllib.loads(text)
+    names = list(expected.get("tunnels", {}))
+    removed = data.draw(st.sets(st.sampled_from(names)) if names else st.just(set()))
+
+    rest = tomllib.loads(remove_tunnels(text, removed))
+
+    for name in removed:
+        del expected["tunnels"][name]
+    assert rest.get("tunnels", {}) == expected.get("tunnels", {})
+    assert rest.get("hosts") == expected.get("hosts")

@@ -27,6 +27,9 @@ from tunnelkeeper import config
 from tunnelkeeper.autossh.command_line import information_flag, parse_autossh
 from tunnelkeeper.autossh.environment import parse_environment
 from tunnelkeeper.autossh.ssh_command import CommandLineError
+from tunnelkeeper.config.command_words import WordsError, read_tunnel
+from tunnelkeeper.config.toml_edit import NotATableError, remove_tunnels
+from tunnelkeeper.config.toml_values import format_table
 from tunnelkeeper.control.jsonrpc import (
     ProtocolError,
     decode_incoming,
@@ -90,8 +93,20 @@ def read_control_line(data: bytes) -> None:
 
 
 def read_tunnels(data: bytes) -> None:
-    with suppress(config.ConfigError):
-        config.parse(text_of(data), "tunnels.toml")
+    """Parse a file, and remove all of its tunnels from the text."""
+    text = text_of(data)
+    with suppress(config.ConfigError, NotATableError):
+        names = config.parse(text, "tunnels.toml").tunnels
+        assert not config.parse(remove_tunnels(text, names), "tunnels.toml").tunnels
+
+
+def read_words(data: bytes) -> None:
+    """Parse the words of `tunnelkeeper add`, and the table that it would write."""
+    host, spec, *words = f"{text_of(data)}\0\0".split("\0")
+    with suppress(WordsError):
+        table = read_tunnel(host, {"local": [spec]}, [word for word in words if word])
+        with suppress(config.ConfigError):  # keys that exclude each other
+            config.parse(format_table("tunnels", "t", table), "tunnels.toml")
 
 
 def read_relay(data: bytes) -> None:
@@ -211,6 +226,12 @@ TARGETS = (
         read_tunnels,
         (TUNNELS,),
         (b"[", b"]", b"'", b'"', b"\\u0000", b"true", b"-1", b"nan", b"${A}", b"%h"),
+    ),
+    Target(
+        "words of add",
+        read_words,
+        (b"me@relay\0005432:db:5432\0port=[22, 443]\0backoff.max=10s\0on_up=a b\0tag=x",),
+        (b"\0", b"=", b"[", b"]", b"{", b'"', b"#", b"\n", b"local=", b"user=", b"backoff."),
     ),
     Target(
         "relay.toml", read_relay, (RELAY,), (b"[", b"]", b'"', b"-1", b"nan", b"names = ", b"*")

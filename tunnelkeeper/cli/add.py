@@ -60,7 +60,7 @@ class AddCommand(click.Command):
 _EXAMPLES = """\b
 Examples:
   tunnelkeeper add db me@relay.example.com -L 5432:db.internal:5432 --up
-  tunnelkeeper add proxy relay -D 1080 port=2222 identity_files=~/.ssh/id_relay
+  tunnelkeeper add web relay -D 1080 port=2222 identity_files=~/.ssh/id_web
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import click
@@ -67,11 +68,11 @@ def _describe_file(settings: Settings) -> None:
         return
     count = "1 tunnel" if len(tunnels) == 1 else f"{len(tunnels)} tunnels"
     click.echo(f"{path} has {count}: {_join(tunnels)}.\nNo supervisor is running.")
-    _print_steps(
-        ("tunnelkeeper up --detach", "start the tunnels in the background"),
-        ("tunnelkeeper units install --now", "let systemd start them, at every boot too"),
-        ("tunnelkeeper check", "validate the file and everything it names"),
-    )
+    steps = [("tunnelkeeper up --detach", "start the tunnels in the background")]
+    if shutil.which("systemctl") is not None:
+        steps.append(("tunnelkeeper units install --now", "let systemd start them at every boot"))
+    steps.append(("tunnelkeeper check", "validate the file and everything it names"))
+    _print_steps(*steps)
 
 
 def _join(names: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ Loaded = tuple[Configuration, tuple[Problem, ...]]
 """A configuration and the warnings about it, in the order of the file."""
 
 _NAMED_BY = "--config or $TUNNELKEEPER_CONFIG"
+_CREATED_BY = "`tunnelkeeper init` or `tunnelkeeper add`"
 
 
 def load(path: str | Path) -> Configuration:
@@ -35,7 +36,7 @@ def load_with_warnings(path: str | Path) -> Loaded:
 
     Raises ConfigError with all its problems.
     """
-    return parse_with_warnings(read_text(str(path), _NAMED_BY), str(path))
+    return parse_with_warnings(read_text(str(path), _NAMED_BY, _CREATED_BY), str(path))
 
 
 def parse(text: str, path: str) -> Configuration:
@@ -60,7 +61,7 @@ def load_document(path: str | Path) -> tuple[Configuration, tuple[Problem, ...],
 
     Raises ConfigError with all its problems.
     """
-    document = parse_document(read_text(str(path), _NAMED_BY), str(path))
+    document = parse_document(read_text(str(path), _NAMED_BY, _CREATED_BY), str(path))
     return *_load_sections(document), document
 
 

@@ -77,18 +77,20 @@ def parse_document(text: str, path: str) -> Document:
     raise ConfigError([problem])
 
 
-def read_text(path: str, named_by: str) -> str:
+def read_text(path: str, named_by: str, created_by: str = "") -> str:
     """Return the text of a file, without a byte order mark, if no other user could write it.
 
     A config file names programs to run, or who may log in; ssh refuses such a file as well.
 
-    named_by: the option that names another file, for messages. Raises ConfigError.
+    named_by: the option that names another file, created_by: the commands that write this one; for
+    messages. Raises ConfigError.
     """
     try:
         reasons = find_strict_distrust(path)
         text = read_regular_file(path, SIZE_LIMIT).decode("utf-8-sig")
     except FileNotFoundError:
-        problem = f"no such file; create it, or name another file with {named_by}"
+        how = f" with {created_by}" if created_by else ""
+        problem = f"no such file; create it{how}, or name another file with {named_by}"
     except IsADirectoryError:
         problem = "this is a directory; name a file in it"
     except PermissionError:

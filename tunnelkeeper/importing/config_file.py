@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.config.load import Loaded
     from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.importing.source_commands import ImportedTunnel
+    from tunnelkeeper.net.file_trust import Distrust
 
 _NEW_MODE = 0o600
 _BYTE_ORDER_MARK = "\ufeff"
@@ -62,13 +63,13 @@ def read_unchecked(path: Path) -> tuple[str, str]:
 
     Raises ConfigError if others can write it or it is not UTF-8, and OSError.
     """
-    try:
-        # Root may change the file of a user, whose supervisor reads it.
-        user = path.stat().st_uid if os.geteuid() == 0 else None
+    # Root may change the file of a user, whose supervisor reads it.
+    user = path.stat().st_uid if os.geteuid() == 0 and path.exists() else None
+    reasons: list[Distrust] = []
+    raw = b""
+    with suppress(FileNotFoundError):  # of the folder, then of the file
         reasons = find_strict_distrust(path, user)
         raw = read_regular_file(path, SIZE_LIMIT)
-    except FileNotFoundError:
-        reasons, raw = [], b""
     if reasons:
         raise ConfigError(
             Problem(str(path), None, "", reason.describe(str(path))) for reason in reasons
