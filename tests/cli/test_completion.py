@@ -13,7 +13,7 @@ from click.shell_completion import BashComplete
 from tests.imports import ROOT
 from tunnelkeeper.cli import completion_file
 from tunnelkeeper.cli.completers import COMPLETERS, bare_metavar
-from tunnelkeeper.cli.completion_file import SHELLS, VARIABLE
+from tunnelkeeper.cli.completion_file import PROGRAMS, SHELLS, variable_of
 from tunnelkeeper.cli.main import program
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Tool
 
+VARIABLE = variable_of("tunnelkeeper")
 CONFIG = """
 [supervisor]
 ssh_config = "~/ssh_config"
@@ -245,7 +246,8 @@ def test_a_script_is_printed(tool: Tool, shell: str) -> None:
     done = tool("completion", shell)
 
     assert (done.code, done.err) == (0, "")
-    assert f"{VARIABLE}={shell}_complete" in done.out
+    for name in PROGRAMS:
+        assert f"{variable_of(name)}={shell}_complete" in done.out
 
 
 @pytest.fixture
@@ -256,26 +258,28 @@ def user_folders(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("shell", "file"),
+    ("shell", "files"),
     [
-        ("bash", ".local/share/bash-completion/completions/tunnelkeeper"),
-        ("zsh", ".zfunc/_tunnelkeeper"),
-        ("fish", ".config/fish/completions/tunnelkeeper.fish"),
+        ("bash", ".local/share/bash-completion/completions/{}"),
+        ("zsh", ".zfunc/_{}"),
+        ("fish", ".config/fish/completions/{}.fish"),
     ],
 )
-def test_a_script_is_installed_where_its_shell_finds_it(
-    tool: Tool, user_folders: Path, shell: str, file: str
+def test_the_scripts_are_installed_where_their_shell_finds_them(
+    tool: Tool, user_folders: Path, shell: str, files: str
 ) -> None:
-    path = user_folders / file
+    paths = [user_folders / files.format(name) for name in PROGRAMS]
 
     first = tool("completion", "install", shell)
-    inode = path.stat().st_ino
+    inodes = [path.stat().st_ino for path in paths]
     second = tool("completion", "install", shell)
 
-    assert (first.code, first.out.splitlines()[0]) == (0, f"wrote {path}")
-    assert (second.code, second.out.splitlines()[0]) == (0, f"{path} is up to date")
-    assert path.read_text() == tool("completion", shell).out
-    assert (path.stat().st_ino, path.stat().st_mode & 0o777) == (inode, 0o644)
+    assert (first.code, first.out.splitlines()[:2]) == (0, [f"wrote {path}" for path in paths])
+    assert second.code == 0
+    assert second.out.splitlines()[:2] == [f"{path} is up to date" for path in paths]
+    assert "".join(path.read_text() for path in paths) == tool("completion", shell).out
+    assert [path.stat().st_ino for path in paths] == inodes
+    assert {path.stat().st_mode & 0o777 for path in paths} == {0o644}
 
 
 def test_the_shell_of_the_user_is_the_default(
@@ -283,8 +287,9 @@ def test_the_shell_of_the_user_is_the_default(
 ) -> None:
     monkeypatch.setenv("SHELL", "/usr/bin/fish")
 
+    folder = user_folders / ".config" / "fish" / "completions"
     assert tool("completion", "install").out == (
-        f"wrote {user_folders}/.config/fish/completions/tunnelkeeper.fish\n"
+        f"wrote {folder}/tunnelkeeper.fish\nwrote {folder}/tunnelkeeper-autossh.fish\n"
     )
 
 
@@ -301,11 +306,14 @@ def test_the_folders_of_the_environment_are_used(tmp_path: Path) -> None:
     env = {"HOME": "/home/me", "XDG_DATA_HOME": "/data", "XDG_CONFIG_HOME": "/config"}
     own = {**env, "BASH_COMPLETION_USER_DIR": "/own"}
 
-    assert str(completion_file.path_for("bash", env)) == (
+    assert str(completion_file.path_for("bash", "tunnelkeeper", env)) == (
         "/data/bash-completion/completions/tunnelkeeper"
     )
-    assert str(completion_file.path_for("bash", own)) == "/own/completions/tunnelkeeper"
-    assert str(completion_file.path_for("fish", env)) == (
+    assert (
+        str(completion_file.path_for("bash", "tunnelkeeper", own))
+        == "/own/completions/tunnelkeeper"
+    )
+    assert str(completion_file.path_for("fish", "tunnelkeeper", env)) == (
         "/config/fish/completions/tunnelkeeper.fish"
     )
 
@@ -346,7 +354,7 @@ def test_zsh_needs_no_more_lines_once_zshrc_names_the_folder(
 
     (user_folders / ".zshrc").write_text("fpath+=~/.zfunc\nautoload -Uz compinit && compinit\n")
 
-    assert tool("completion", "install", "zsh").out.endswith("open a new zsh to use it\n")
+    assert tool("completion", "install", "zsh").out.endswith("open a new zsh to use them\n")
 
 
 @pytest.mark.parametrize("is_installed", [True, False])

@@ -29,8 +29,9 @@ INTERACTIVE = {
     "zsh": ("-i",),
     "fish": ("-i",),
 }
+BASH_FILES = "~/.local/share/bash-completion/completions/*"
 START_FILES = {
-    "bash": (".bashrc", f'PS1="{PROMPT}"\n. ~/.local/share/bash-completion/completions/*\n'),
+    "bash": (".bashrc", f'PS1="{PROMPT}"\nfor file in {BASH_FILES}; do . "$file"; done\n'),
     "zsh": (
         ".zshrc",
         f'PS1="{PROMPT}"\nfpath=(~/.zfunc $fpath)\nautoload -Uz compinit && compinit -u\n',
@@ -42,6 +43,11 @@ START_FILES = {
 }
 """The start file of each shell. bash sources what the package bash-completion would load."""
 
+MODULES = {
+    "tunnelkeeper": "tunnelkeeper.cli.main",
+    "tunnelkeeper-autossh": "tunnelkeeper.cli.autossh",
+}
+
 LINES = [
     ("tunnelkeeper stat", "tunnelkeeper status"),
     ("tunnelkeeper up --det", "tunnelkeeper up --detach"),
@@ -50,6 +56,8 @@ LINES = [
     ("tunnelkeeper connect off", "tunnelkeeper connect office"),
     ("tunnelkeeper --config notes-", "tunnelkeeper --config notes-of-mine.toml"),
     ("tunnelkeeper relay unb", "tunnelkeeper relay unban"),
+    ("tunnelkeeper-autossh -M 0 off", "tunnelkeeper-autossh -M 0 office"),
+    ("tunnelkeeper-autossh -i notes-", "tunnelkeeper-autossh -i notes-of-mine.toml"),
 ]
 """What is typed, and what the line is after the tabulator."""
 
@@ -83,12 +91,14 @@ def shell(
 
 
 def _write_files(home: Path, shell: str) -> None:
-    program = home / "bin" / "tunnelkeeper"
-    program.parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\nPYTHONPATH={SOURCE} exec {sys.executable} -m tunnelkeeper "$@"\n'
-    )
-    program.chmod(0o755)
+    (home / "bin").mkdir()
+    for program, module in MODULES.items():
+        text = f"import {module}; {module}.main()"
+        script = home / "bin" / program
+        script.write_text(
+            f'#!/bin/sh\nPYTHONPATH={SOURCE} exec {sys.executable} -c "{text}" "$@"\n'
+        )
+        script.chmod(0o755)
     name, text = START_FILES[shell]
     (home / name).parent.mkdir(parents=True, exist_ok=True)
     (home / name).write_text(text)

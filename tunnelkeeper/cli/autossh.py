@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tunnelkeeper.cli import connect, launch
+from tunnelkeeper.cli.completion_file import AUTOSSH, variable_of
 from tunnelkeeper.cli.main import run
+from tunnelkeeper.paths import set_account_variables
 
 if TYPE_CHECKING:
     import socket
@@ -63,6 +65,9 @@ def command(arguments: tuple[str, ...]) -> int:
 
 def main() -> NoReturn:
     """Run as autossh and exit with its code."""
+    if variable_of(AUTOSSH) in os.environ:  # the shell asks for words
+        set_account_variables(os.environ)
+        command.main(prog_name=AUTOSSH)
     sys.exit(run([NAME, *sys.argv[1:]]))
 
 

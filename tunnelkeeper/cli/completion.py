@@ -1,4 +1,4 @@
-"""`tunnelkeeper completion`: print the completion script of a shell, or install it.
+"""`tunnelkeeper completion`: print the completion scripts of a shell, or install them.
 
 click generates the scripts; `completers` has the words of our own.
 """
@@ -13,64 +13,64 @@ import click
 from click.shell_completion import get_completion_class
 
 from tunnelkeeper.cli import completion_file
-from tunnelkeeper.cli.completion_file import PROGRAM, SHELLS, VARIABLE
+from tunnelkeeper.cli.completion_file import PROGRAMS, SHELLS, variable_of
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A file in $fpath is the function _tunnelkeeper. Only its first call is in the context
-# loadautofunc; in later calls click's script registers itself again and completes nothing.
+# click's condition for being a function of $fpath holds at the first call only; at later ones its
+# script registers itself again and completes nothing.
 _ZSH_CONDITION = "$zsh_eval_context[-1] == loadautofunc"
-_ZSH_CONDITION_OF_EVERY_CALL = f"{_ZSH_CONDITION} || $funcstack[1] == _{PROGRAM}"
 
 
 @click.group()
 def command() -> None:
     """Let a shell complete commands, options, tunnels, groups, hosts and files.
 
-    `completion install` is enough. The other commands print the script, for example for
+    `completion install` is enough. The other commands print the scripts, for example for
     ~/.bashrc: eval "$(tunnelkeeper completion bash)"
     """
 
 
-@command.command(short_help="install the script for your shell")
+@command.command(short_help="write the scripts to where your shell finds them")
 @click.argument("shell", metavar="[bash|zsh|fish]", type=click.Choice(SHELLS), required=False)
 @click.pass_context
 def install(ctx: click.Context, shell: str | None) -> int:
-    """Write the script to where the shell finds it; without a name, your shell's, from $SHELL.
+    """Write the scripts to where the shell finds them; without a name, your shell's, from $SHELL.
 
-    Writes the same file again after an upgrade.
+    Run it again after an upgrade.
     """
     shell = shell or Path(os.environ.get("SHELL", "")).name
     if shell not in SHELLS:
         known = ", ".join(SHELLS)
         problem = f"cannot tell your shell from $SHELL, which is {shell or 'not set'}"
         raise click.UsageError(f"{problem}; name one of {known}: completion install bash", ctx)
-    path = completion_file.path_for(shell, os.environ)
-    changed = completion_file.install(path, script(shell, ctx))
-    click.echo(f"wrote {path}" if changed else f"{path} is up to date")
-    for line in completion_file.next_steps(shell, path, os.environ):
+    paths = {name: completion_file.path_for(shell, name, os.environ) for name in PROGRAMS}
+    for program, path in paths.items():
+        changed = completion_file.install(path, script(shell, program, ctx))
+        click.echo(f"wrote {path}" if changed else f"{path} is up to date")
+    for line in completion_file.next_steps(shell, paths[PROGRAMS[0]].parent, os.environ):
         click.echo(line)
     return ExitCode.OK
 
 
-def script(shell: str, ctx: click.Context) -> str:
-    """Return the completion script of a shell."""
-    root = ctx.find_root()
+def script(shell: str, program: str, ctx: click.Context) -> str:
+    """Return the completion script of a program for a shell."""
     kind = get_completion_class(shell)
     if kind is None:
         raise ValueError(f"click has no completion for {shell}")
-    text = kind(root.command, {}, PROGRAM, VARIABLE).source()
-    return text.replace(_ZSH_CONDITION, _ZSH_CONDITION_OF_EVERY_CALL)
+    text = kind(ctx.find_root().command, {}, program, variable_of(program)).source()
+    return text.replace(_ZSH_CONDITION, f"$funcstack[1] == _{program}")
 
 
 def _printer(shell: str) -> Callable[[click.Context], int]:
     def show(ctx: click.Context) -> int:
-        click.echo(script(shell, ctx), nl=False)
+        for program in PROGRAMS:
+            click.echo(script(shell, program, ctx), nl=False)
         return ExitCode.OK
 
-    show.__doc__ = f"Print the completion script of {shell}."
+    show.__doc__ = f"Print the completion scripts of {shell}."
     return show
 
 

@@ -1,4 +1,4 @@
-"""The file of a completion script: where a shell finds it, and how it is written."""
+"""The files of completion scripts: where a shell finds them, and how they are written."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from tunnelkeeper.net.regular_file import read_regular_file
 if TYPE_CHECKING:
     from tunnelkeeper.paths import Environment
 
-PROGRAM = "tunnelkeeper"
-VARIABLE = "_TUNNELKEEPER_COMPLETE"
-"""The environment variable by which a script asks for words; click derives it from PROGRAM."""
+AUTOSSH = "tunnelkeeper-autossh"
+PROGRAMS = ("tunnelkeeper", AUTOSSH)
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -31,8 +30,13 @@ _BASH_COMPLETION = (
 """Where Linux distributions, Homebrew and NixOS install bash-completion, which loads the file."""
 
 
-def path_for(shell: str, env: Environment) -> Path:
-    """Return where a shell looks for completions of a user."""
+def variable_of(program: str) -> str:
+    """Return the environment variable by which a script asks for words. click derives it so."""
+    return f"_{program.replace('-', '_').upper()}_COMPLETE"
+
+
+def path_for(shell: str, program: str, env: Environment) -> Path:
+    """Return where a shell looks for a user's completion of a program."""
     home = paths.home(env)
     match shell:
         case "bash":  # bash-completion, "Where should I install my own local completions?"
@@ -40,13 +44,13 @@ def path_for(shell: str, env: Environment) -> Path:
             data = env.get("XDG_DATA_HOME", "")
             share = Path(data) if data.startswith("/") else home / ".local" / "share"
             folder = Path(own) if own.startswith("/") else share / "bash-completion"
-            return folder / "completions" / PROGRAM
+            return folder / "completions" / program
         case "zsh":
-            return home / ".zfunc" / f"_{PROGRAM}"
+            return home / ".zfunc" / f"_{program}"
         case "fish":
             config = env.get("XDG_CONFIG_HOME", "")
             base = Path(config) if config.startswith("/") else home / ".config"
-            return base / "fish" / "completions" / f"{PROGRAM}.fish"
+            return base / "fish" / "completions" / f"{program}.fish"
     raise ValueError(f"not a shell: {shell}")
 
 
@@ -63,23 +67,23 @@ def install(path: Path, text: str) -> bool:
     return True
 
 
-def next_steps(shell: str, path: Path, env: Environment) -> list[str]:
-    """Return what the user has to do for the script to be used, a line each."""
+def next_steps(shell: str, folder: Path, env: Environment) -> list[str]:
+    """Return what the user has to do for the scripts in a folder to be used, a line each."""
     if shell == "bash" and not any(map(os.path.exists, _BASH_COMPLETION)):
         return [
-            "bash reads it only if the package bash-completion is installed. Install that, or add",
+            "bash reads them only if the package bash-completion is installed. Install it, or add",
             "this line to ~/.bashrc instead:",
             '  eval "$(tunnelkeeper completion bash)"',
         ]
-    if shell == "zsh" and not _is_in_fpath(path.parent, env):
+    if shell == "zsh" and not _is_in_fpath(folder, env):
         return [
-            "zsh reads it only with these lines in ~/.zshrc, above any other compinit:",
+            "zsh reads them only with these lines in ~/.zshrc, above any other compinit:",
             "  fpath=(~/.zfunc $fpath)",
             "  autoload -Uz compinit && compinit",
         ]
     if shell == "fish":
         return []
-    return [f"open a new {shell} to use it"]
+    return [f"open a new {shell} to use them"]
 
 
 def _is_in_fpath(folder: Path, env: Environment) -> bool:
@@ -106,7 +110,7 @@ def _read(path: Path) -> str | None:
         problem = f"{path} is a symbolic link, which is not followed"
         raise CommandError(f"{problem}; remove it: rm {path}")
     text = read_regular_file(path).decode(errors="replace")
-    if VARIABLE not in text:
+    if not any(variable_of(program) in text for program in PROGRAMS):
         problem = f"{path} was not written by tunnelkeeper and is left alone"
         raise CommandError(f"{problem}; move it away: mv {path} {path}.old")
     return text
