@@ -217,7 +217,7 @@ def test_a_document_of_a_wrong_form_is_refused_by_both(text: str) -> None:
 # -- values ----------------------------------------------------------------------------------------
 
 TEXTS = [
-    *("none", "any", "no", "yes", "clientspecified", "strict", "accept-new", "debug", "json"),
+    *("none", "any", "no", "yes", "clientspecified", "ask", "strict", "accept-new", "json"),
     *("inet6", "~/.ssh/id", "relay", "u@h:22", "80:db:80", "1080", "127.0.0.1:1080", "/run/x"),
     *("15s", "1h30m", "0s", "500ms", "64M", "10:30:100", "32:128", "tcp", "0177", "cs1", "1G"),
     *("direct-tcpip=1h", "+aes*", "a,b", "*:443", "[2001:db8::]:*", "notify-send 'hi'", "box-*"),

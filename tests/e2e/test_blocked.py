@@ -126,7 +126,7 @@ def test_setting_the_clock_makes_a_host_certificate_valid(
     offset = sandbox.directory / "offset"
     set_clock(program, offset, difference)
     program.up()
-    blocked = program.wait_for_state("t", "blocked", "host_key_unknown")
+    blocked = program.wait_for_state("t", "blocked", "answer_needed")
     assert blocked.failure is not None
     assert "certificate" in blocked.failure.message
 
@@ -166,7 +166,7 @@ def test_a_known_hosts_file_that_was_missing_ends_the_wait(sandbox: Sandbox) -> 
     table = socks_tunnel("t", server.port, f'known_hosts = "{folder}/known_hosts"')
     program = sandbox.program(table)
     program.up()
-    program.wait_for_state("t", "blocked", "host_key_unknown")
+    program.wait_for_state("t", "blocked", "answer_needed")
 
     folder.mkdir()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {public(server.host_key)}\n")

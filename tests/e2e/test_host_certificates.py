@@ -169,7 +169,7 @@ def test_the_plain_key_ends_the_wait_for_a_better_certificate(sandbox: Sandbox) 
     program = sandbox.program(socks_tunnel("t", keys.server.port))
     program.up()
 
-    blocked = program.wait_for_state("t", "blocked", "host_key_unknown")
+    blocked = program.wait_for_state("t", "blocked", "answer_needed")
 
     assert blocked.failure is not None
     assert "it expired at 2001-01-01" in blocked.failure.message

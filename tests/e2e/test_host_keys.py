@@ -24,7 +24,7 @@ def test_an_unknown_key_is_refused_until_it_is_in_known_hosts(sandbox: Sandbox) 
     program = sandbox.program(socks_tunnel("t", server.port))
     program.up()
 
-    blocked = program.wait_for_state("t", "blocked", "host_key_unknown")
+    blocked = program.wait_for_state("t", "blocked", "answer_needed")
 
     assert blocked.failure is not None
     assert fingerprint(server.host_key) in blocked.failure.message

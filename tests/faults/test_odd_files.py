@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PLACES = {
     "key": ('identity_files = "{fifo}"', "auth"),
     "endless": ('identity_files = "{zero}"', "auth"),
-    "known": ('known_hosts = "{fifo}"', "host_key_unknown"),
+    "known": ('known_hosts = "{fifo}"', "answer_needed"),
     "revoked": ('revoked_host_keys = "{fifo}"', "host_key_unknown"),
     "certificate": ('certificate_files = "{fifo}"', None),
     "public": ('identity_files = "{key_with_fifos}"', None),

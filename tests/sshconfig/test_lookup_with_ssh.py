@@ -179,7 +179,7 @@ IdentityAgent none
 
 @pytest.mark.parametrize(
     ("value", "policy"),
-    [("ask", "strict"), ("yes", "strict"), ("accept-new", "accept-new"), ("off", "accept-new")],
+    [("ask", "ask"), ("yes", "strict"), ("accept-new", "accept-new"), ("off", "accept-new")],
 )
 async def test_strict_host_key_checking_is_read_from_the_answer_of_ssh(
     value: str, policy: str, make_lookup: MakeLookup

@@ -35,7 +35,13 @@ def lookup_result(
 def test_an_unconfigured_host_gets_the_built_in_defaults(facts: Facts) -> None:
     host = resolve(lookup_result(facts, UNCHOSEN))
 
-    assert host == Host(name="relay", hostname="relay", user="ann", identity_agent="/run/agent")
+    assert host == Host(
+        name="relay",
+        hostname="relay",
+        user="ann",
+        identity_agent="/run/agent",
+        host_key_policy="ask",
+    )
 
 
 def test_ssh_config_overrides_the_built_in_defaults(facts: Facts) -> None:
@@ -178,7 +184,7 @@ def test_the_old_name_of_pubkey_accepted_algorithms_is_read(facts: Facts) -> Non
 @pytest.mark.parametrize(
     ("value", "policy"),
     [
-        ("ask", "strict"),
+        ("ask", "ask"),
         ("true", "strict"),
         ("yes", "strict"),
         ("accept-new", "accept-new"),

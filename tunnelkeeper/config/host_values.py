@@ -103,7 +103,7 @@ def as_in_ssh(parse: Callable[[Sequence[str]], object]) -> Parser[tuple[str, ...
 
 @accepts(
     any_of(
-        {"enum": ["strict", "accept-new"]},
+        {"enum": ["ask", "strict", "accept-new"]},
         {"enum": list(TRUSTS_ANY_KEY), "deprecated": True},
     )
 )
@@ -114,9 +114,9 @@ def host_key_policy(value: object) -> str:
     """
     if value in TRUSTS_ANY_KEY:
         return "accept-new"
-    if value in ("yes", "ask"):  # values of StrictHostKeyChecking
-        raise mismatch("'strict' or 'accept-new'", value, "write 'strict'")
-    return one_of("strict", "accept-new")(value)
+    if value == "yes":  # a value of StrictHostKeyChecking
+        raise mismatch("'ask', 'strict' or 'accept-new'", value, "write 'strict'")
+    return one_of("ask", "strict", "accept-new")(value)
 
 
 @accepts(one_or_more(WORDS, is_required=True))

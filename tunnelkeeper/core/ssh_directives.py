@@ -182,9 +182,7 @@ DIRECTIVES = {
     "StreamLocalBindUnlink": _key(
         "stream_local_bind_unlink", "; a stale socket file is always replaced"
     ),
-    "StrictHostKeyChecking": _key(
-        "host_key_policy", "; `no` is treated as `accept-new`, and `ask` as `yes`"
-    ),
+    "StrictHostKeyChecking": _key("host_key_policy", "; `no` is treated as `accept-new`"),
     "SyslogFacility": _harmless(_OWN_LOG),
     "Tag": _key("tag"),
     "TCPKeepAlive": _key("tcp_keepalive"),

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 FALSE_VALUES = frozenset({"no", "off", "false"})
 _SPECIAL_PATHS = frozenset({"none", "SSH_AUTH_SOCK"})
 """Keywords that ssh_config(5) accepts in place of a path."""
-_HOST_KEY_POLICIES = {"accept-new": "accept-new", **dict.fromkeys(FALSE_VALUES, "accept-new")}
+_HOST_KEY_POLICIES = {
+    "ask": "ask",
+    "accept-new": "accept-new",
+    **dict.fromkeys(FALSE_VALUES, "accept-new"),
+}
 
 
 @dataclass(frozen=True, slots=True)

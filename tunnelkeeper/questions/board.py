@@ -191,6 +191,15 @@ class QuestionBoard:
         self._publish(changes)
         return question.id
 
+    def join(self, subject: Subject, tunnel: str, files: tuple[str, ...]) -> Question | None:
+        """Let one more tunnel wait for an open question about a host key, sought in these files."""
+        found = self._book.find(subject)
+        searched = found.host_key.files if found is not None and found.host_key is not None else ()
+        if found is None or searched != files or tunnel in found.tunnels:
+            return None
+        self._publish(self._book.join(found.id, tunnel))
+        return self._book.get(found.id)
+
     def withdraw(self, subject: Subject) -> None:
         """Close a standing question that has been answered elsewhere. Its tunnels retry."""
         question = self._book.find(subject)

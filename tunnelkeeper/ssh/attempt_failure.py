@@ -8,6 +8,7 @@ import asyncssh
 
 from tunnelkeeper.core import greetings
 from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.ssh.auth.host_key_question import ask_about_key
 from tunnelkeeper.ssh.auth.login_failure import ssh_options, with_offers
 from tunnelkeeper.ssh.errors import to_failure
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
     from tunnelkeeper.ssh.auth.identities import Identities
     from tunnelkeeper.ssh.connection import Connection
+    from tunnelkeeper.ssh.context import ProgressListener, SshContext
     from tunnelkeeper.ssh.proxy_command import ProxyCommand
     from tunnelkeeper.ssh.transport import ClientTransport
 
@@ -27,6 +29,8 @@ class FailedAttempt(Protocol):
 
     host: Host
     jump: Connection | None
+    context: SshContext
+    progress: ProgressListener
     transport: ClientTransport | None
     proxy_command: ProxyCommand | None
     verifier: HostKeyVerifier
@@ -58,9 +62,12 @@ async def _described(attempt: FailedAttempt, error: Exception) -> Failure:
             return attempt.identities.absent_user_failure()
         case TimeoutError(errno=None):
             return _timeout_failure(attempt)
+        case asyncssh.HostKeyNotVerifiable() if attempt.verifier.unknown_key is not None:
+            board = attempt.context.questions
+            return await ask_about_key(attempt.verifier, board, attempt.hop, attempt.progress)
         case asyncssh.HostKeyNotVerifiable():
             refused = attempt.policy.failure or attempt.verifier.failure
-            return refused or attempt.verifier.malformed_key_failure(str(error))
+            return refused or attempt.verifier.failures.malformed(str(error))
         case asyncssh.PermissionDenied() if attempt.transport is not None:
             jumps = attempt.jump.hosts if attempt.jump is not None else ()
             options = ssh_options(attempt.host, jumps)

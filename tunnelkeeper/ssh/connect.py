@@ -24,6 +24,7 @@ from tunnelkeeper.net.stream_transport import StreamTransport
 from tunnelkeeper.ssh.attempt_failure import failure_of
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
+from tunnelkeeper.ssh.auth.host_key_question import join_question
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.identities import Identities
 from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
@@ -200,6 +201,9 @@ class ConnectAttempt:
         self.verifier = await HostKeyVerifier.prepare(
             self.host, self.port, self.context.known_hosts, self.progress.warn
         )
+        self.verifier.tunnel = self.progress.tunnel
+        if (waits := join_question(self.verifier, self.context.questions, self.hop)) is not None:
+            raise FailureError(waits)
         self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
         self.verifier.wall_time = self.context.wall_time
         self.verifier.debug = self.progress.debug
@@ -278,12 +282,8 @@ class ConnectAttempt:
     def _warn_of_weak_key_exchange(self) -> None:
         """Log a key exchange that a quantum computer could break, as WarnWeakCrypto asks for."""
         name = self.transport.key_exchange if self.transport is not None else ""
-        asked_for = self.host.warn_weak_crypto and self.host.kex_algorithms is None
-        if asked_for and not algorithms.is_post_quantum(name):
-            self.progress.info(
-                f"{self.hop}: the key exchange {name} is not post-quantum: the traffic could be "
-                "recorded now and decrypted later (WarnWeakCrypto)"
-            )
+        if warning := algorithms.weak_key_exchange_warning(self.host, name):
+            self.progress.info(f"{self.hop}: {warning}")
 
     def _set_step(self, step: Step) -> None:
         self.step = step

@@ -312,7 +312,9 @@ def _proxy_command(host: LookupResult, tokens: Tokens) -> str | None:
 
 def _host_key_policy(answer: Answer) -> HostKeyPolicy:
     value = get_value(answer, "stricthostkeychecking")
-    return "accept-new" if value == "accept-new" or value in ACCEPTS_CHANGED_KEYS else "strict"
+    if value == "accept-new" or value in ACCEPTS_CHANGED_KEYS:
+        return "accept-new"
+    return "ask" if value in {None, "ask"} else "strict"
 
 
 def _address_family(answer: Answer) -> AddressFamily:

@@ -203,6 +203,17 @@ def is_post_quantum(key_exchange: str) -> bool:
     return any(part in key_exchange for part in ("mlkem", "sntrup"))
 
 
+def weak_key_exchange_warning(host: Host, key_exchange: str) -> str:
+    """Return the warning that WarnWeakCrypto asks for, or an empty string."""
+    asked_for = host.warn_weak_crypto and host.kex_algorithms is None
+    if not asked_for or is_post_quantum(key_exchange):
+        return ""
+    return (
+        f"the key exchange {key_exchange} is not post-quantum: the traffic could be recorded now "
+        "and decrypted later (WarnWeakCrypto)"
+    )
+
+
 @cache
 def has_aes_instructions() -> bool:
     """Return whether this processor has AES instructions; True if unknown."""

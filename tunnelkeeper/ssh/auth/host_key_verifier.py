@@ -6,6 +6,7 @@ asyncssh gets no known hosts of its own, so every key and certificate comes to t
 from __future__ import annotations
 
 import ipaddress
+import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
@@ -15,14 +16,13 @@ from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.core.algorithms import SIGNATURES
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
-from tunnelkeeper.core.failures import Cause, Failure, FailureError
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.failures import Failure, FailureError
 from tunnelkeeper.core.wildcards import ascii_lower
 from tunnelkeeper.ssh.auth.algorithms import ca_signature_algorithms
+from tunnelkeeper.ssh.auth.host_key_failures import HostKeyFailures
 from tunnelkeeper.ssh.auth.host_key_policy import raise_unread_files, unread_files_failure
 from tunnelkeeper.ssh.auth.known_hosts import (
     Changed,
-    HostKeyLine,
     KnownHosts,
     KnownKeys,
     OtherTypeKnown,
@@ -55,14 +55,17 @@ if TYPE_CHECKING:
 class HostKeyVerifier:
     """The verification of one server's host key.
 
-    failure: set when a key is refused. new_key: set when an unknown key is accepted (accept-new);
-    `save_new_keys` writes it to known_hosts once its signature is verified.
+    failure: set when a key is refused. new_key: set when an unknown key may be accepted. Once its
+    signature is verified, `save_new_keys` writes it to known_hosts (accept-new), or refuses it
+    until a person accepts it (ask). Then it sets unknown_key, and unknown_address_key.
     address: of the server, if it is known (`use_address`). address_keys: the keys known for it, if
     CheckHostIP applies. new_address_key: like new_key, for the address. order_keys: keys that only
     decide which types are asked for first.
     is_overtaken: whether another login saved a key of another type for the host meanwhile. The next
     attempt asks for that type, and the server may have both keys.
     certificate_problem: why the server's certificate is not accepted, or empty.
+    certificate_validity: of a certificate that would be accepted at another time.
+    tunnel: the name of the tunnel, for messages.
     ca_algorithms: the algorithms that CAs may sign with.
     wall_time: returns the Unix time, for the validity of certificates.
     """
@@ -73,12 +76,16 @@ class HostKeyVerifier:
     files: KnownHostsFiles = field(default_factory=KnownHostsFiles)
     failure: Failure | None = None
     new_key: asyncssh.SSHKey | None = None
+    unknown_key: asyncssh.SSHKey | None = None
+    unknown_address_key: asyncssh.SSHKey | None = None
     address: str = ""
     address_keys: KnownKeys | None = None
     new_address_key: asyncssh.SSHKey | None = None
     order_keys: KnownKeys = field(default_factory=KnownKeys)
     is_overtaken: bool = False
     certificate_problem: str = ""
+    certificate_validity: tuple[float, float] | None = None
+    tunnel: str = ""
     ca_algorithms: Sequence[str] = SIGNATURES
     wall_time: Callable[[], float] = time.time
     debug: Callable[[str], None] = lambda _: None
@@ -141,7 +148,7 @@ class HostKeyVerifier:
     async def _read(self, name: str, alias: str | None) -> tuple[KnownKeys, tuple[str, ...]]:
         """Return the keys that known_hosts has for a name, and warnings. Raises as `prepare`."""
         try:
-            return await self.files.keys_for(self._paths, name, self.port, alias)
+            return await self.files.keys_for(self.searched_files, name, self.port, alias)
         except OSError as error:
             raise_unread_files(self.host, "known_hosts", error)
 
@@ -191,7 +198,7 @@ class HostKeyVerifier:
         key = decode_ssh_public_key(certificate.key)
         match verdict:
             case Revoked(line=line):
-                self.failure = self._revoked_failure(key, line, certificate.ca_key)
+                self.failure = self.failures.revoked(key, line, certificate.ca_key)
                 return False
             case Trusted():
                 name = ascii_lower(self.host.host_key_alias or self.host.hostname)
@@ -206,15 +213,12 @@ class HostKeyVerifier:
         if not problem:
             return True
         self.debug(f"{self._pattern}: the host certificate is not accepted: {problem}")
-        is_accepted = self._verify_name(key)
         validity = (certificate.valid_after, certificate.valid_before)
-        is_valid_now = validity[0] <= self.wall_time() < validity[1]
-        if self.failure is not None and isinstance(verdict, Trusted) and not is_valid_now:
-            hint = self.failure.hint
-            if self.failure.cause is Cause.HOST_KEY_UNKNOWN:
-                what = "the clock of this machine and the validity of the server's certificate"
-                hint = f"check {what}; otherwise {hint}"
-            self.failure = replace(self.failure, hint=hint, certificate_validity=validity)
+        if isinstance(verdict, Trusted) and not validity[0] <= self.wall_time() < validity[1]:
+            self.certificate_validity = validity
+        is_accepted = self._verify_name(key)
+        if self.failure is not None:
+            self.failure = replace(self.failure, certificate_validity=self.certificate_validity)
         return is_accepted
 
     def verify(self, key: asyncssh.SSHKey) -> bool:
@@ -228,17 +232,23 @@ class HostKeyVerifier:
         match verdict:
             case Trusted():
                 return True
-            case Unknown() if self.host.host_key_policy == "accept-new":
+            case Unknown() if self.files.is_accepted(
+                self.searched_files, self._pattern, key.public_data
+            ):
+                return True
+            case Unknown() if self.host.host_key_policy == "accept-new" or self.may_ask:
                 self.new_key = key
                 return True
             case Unknown():
-                self.failure = self._unknown_failure(key)
+                self.failure = self.failures.unknown(
+                    key, self.certificate_problem, self.certificate_validity
+                )
             case Changed(line=line):
-                self.failure = self._changed_failure(key, line)
+                self.failure = self.failures.changed(key, line, self.certificate_problem)
             case OtherTypeKnown(lines=lines):
-                self.failure = self._changed_failure(key, lines[0])
+                self.failure = self.failures.changed(key, lines[0], self.certificate_problem)
             case Revoked(line=line):
-                self.failure = self._revoked_failure(key, line)
+                self.failure = self.failures.revoked(key, line)
             case _:
                 assert_never(verdict)
         return False
@@ -255,19 +265,18 @@ class HostKeyVerifier:
                 self.new_address_key = key
                 return True
             case Changed(line=line) | Revoked(line=line):
-                self.failure = self._address_failure(key, line)
+                self.failure = self.failures.address(key, line, self.address)
             case OtherTypeKnown(lines=lines):
-                self.failure = self._address_failure(key, lines[0])
+                self.failure = self.failures.address(key, lines[0], self.address)
             case _:
                 assert_never(verdict)
         self.new_key = None
         return False
 
-    def malformed_key_failure(self, message: str) -> Failure:
-        """Return the failure for a host key or certificate that cannot be checked."""
-        hint = "ask the server's administrator to replace its host key or certificate"
-        message = f"the server shows an unusable host key: {printable(message)}"
-        return Failure(Cause.KEY_EXCHANGE, message, str(self.host), hint, self.host.host_key_files)
+    @property
+    def failures(self) -> HostKeyFailures:
+        """The failures of this hop."""
+        return HostKeyFailures(self.host, self.port, self.tunnel)
 
     @property
     def has_new_keys(self) -> bool:
@@ -280,24 +289,59 @@ class HostKeyVerifier:
         Another login may have added a key of this server meanwhile.
 
         Raises:
-            asyncssh.HostKeyNotVerifiable: It is another key, or known_hosts cannot be read for now.
-                `failure` is set.
+            asyncssh.HostKeyNotVerifiable: It is another key, or known_hosts cannot be read for now:
+                `failure` is set. Or a person must accept the key: `unknown_key` is set.
             OSError: The keys cannot be written; they are accepted nevertheless, as by ssh.
         """
         host = self.host
-        keys = (
-            [NewHostKey(self.new_key, host.hostname, host.host_key_alias)] if self.new_key else []
-        )
-        if self.new_address_key:
-            keys.append(NewHostKey(self.new_address_key, self.address, None, is_address=True))
+        if self.new_key is not None and host.host_key_policy == "ask":
+            self.unknown_key, self.unknown_address_key = self.new_key, self.new_address_key
+            self.new_key = self.new_address_key = None
+            raise asyncssh.HostKeyNotVerifiable("Host key is not trusted")
+        keys = self._new_host_keys(self.new_key, self.new_address_key)
         self.new_key = self.new_address_key = None
         if not keys or not host.user_known_hosts:
             return []
-        new = NewHostKeys(host, self.port, self.files, keys)
+        return await self._save(keys)
+
+    async def save_unknown_key(self) -> list[str]:
+        """Add the unknown key to known_hosts: a person has accepted it.
+
+        If it cannot be written, it is accepted until this process ends. Otherwise as save_new_keys.
+        """
+        key, host = self.unknown_key, self.host
+        if key is None:
+            return []
+        keys = self._new_host_keys(key, self.unknown_address_key)
+        is_kept = any(path != os.devnull for path in host.user_known_hosts[:1])
         try:
-            result, write_error = await self.files.run_in_thread(self._paths, new.save_if_possible)
+            messages = await self._save(keys) if host.user_known_hosts else []
+        except OSError:
+            is_kept = False
+            raise
+        finally:
+            if not is_kept and self.failure is None:
+                self.files.accept(self.searched_files, self._pattern, key.public_data)
+        return messages if is_kept else []
+
+    def _new_host_keys(
+        self, key: asyncssh.SSHKey | None, address_key: asyncssh.SSHKey | None
+    ) -> list[NewHostKey]:
+        keys = []
+        if key is not None:
+            keys.append(NewHostKey(key, self.host.hostname, self.host.host_key_alias))
+        if address_key is not None:
+            keys.append(NewHostKey(address_key, self.address, None, is_address=True))
+        return keys
+
+    async def _save(self, keys: Sequence[NewHostKey]) -> list[str]:
+        new = NewHostKeys(self.host, self.port, self.files, keys)
+        try:
+            result, write_error = await self.files.run_in_thread(
+                self.searched_files, new.save_if_possible
+            )
         except OSError as error:
-            self.failure = unread_files_failure(host, "known_hosts", error)
+            self.failure = unread_files_failure(self.host, "known_hosts", error)
             raise asyncssh.HostKeyNotVerifiable("Host key is not verified") from error
         if isinstance(result, Conflict):
             self.failure = self._conflict_failure(result)
@@ -311,78 +355,24 @@ class HostKeyVerifier:
         match conflict.verdict:
             case Changed(line=line) | OtherTypeKnown(lines=(line, *_)) as verdict:
                 self.is_overtaken = isinstance(verdict, OtherTypeKnown)
-                describe = self._address_failure if new.is_address else self._changed_failure
-                return describe(new.key, line)
+                if new.is_address:
+                    return self.failures.address(new.key, line, self.address)
+                return self.failures.changed(new.key, line, self.certificate_problem)
             case Revoked(line=line):
-                return self._revoked_failure(new.key, line)
+                return self.failures.revoked(new.key, line)
             case verdict:
                 raise AssertionError(verdict)
 
     @property
-    def _paths(self) -> tuple[str, ...]:
+    def may_ask(self) -> bool:
+        """Whether a person may be asked about an unknown key."""
+        return self.host.host_key_policy == "ask" and not self.host.batch_mode
+
+    @property
+    def searched_files(self) -> tuple[str, ...]:
+        """The files that are searched for known keys, in this order."""
         return (*self.host.user_known_hosts, *self.host.system_known_hosts)
 
     @property
     def _pattern(self) -> str:
         return host_pattern(self.host.hostname, self.port, self.host.host_key_alias)
-
-    def _unknown_failure(self, key: asyncssh.SSHKey) -> Failure:
-        return Failure(
-            Cause.HOST_KEY_UNKNOWN,
-            f"no host key is known for {self._pattern}; the server shows {self._describe(key)}",
-            str(self.host),
-            "compare the fingerprint with the server's and connect once with ssh, "
-            'or set host_key_policy = "accept-new"',
-            self.host.host_key_files,
-        )
-
-    def _changed_failure(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
-        return Failure(
-            Cause.HOST_KEY_CHANGED,
-            f"the host key of {self._pattern} is not the known one: the server shows "
-            f"{self._describe(key)}, {line.path}:{line.number} has "
-            f"{line.algorithm} {fingerprint(line.blob)}",
-            str(self.host),
-            "this may be a man-in-the-middle attack; if the server's key was replaced: "
-            f"ssh-keygen -R '{self._pattern}' -f {line.path}",
-            self.host.host_key_files,
-        )
-
-    def _address_failure(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
-        name = host_pattern(self.address, self.port, None)
-        return Failure(
-            Cause.HOST_KEY_CHANGED,
-            f"the host key of {self._pattern} is not that of its address {name}: the server shows "
-            f"{_describe_key(key)}, {line.path}:{line.number} has "
-            f"{line.algorithm} {fingerprint(line.blob)}",
-            str(self.host),
-            f"if the server has got this address: ssh-keygen -R '{name}' -f {line.path}; "
-            "or set check_host_ip = false",
-            self.host.host_key_files,
-        )
-
-    def _revoked_failure(
-        self, key: asyncssh.SSHKey, line: HostKeyLine, ca_key: bytes = b""
-    ) -> Failure:
-        revoked = "whose CA key is" if line.blob == ca_key else "which is"
-        return Failure(
-            Cause.HOST_KEY_CHANGED,
-            f"the server shows {_describe_key(key)}, {revoked} revoked in "
-            f"{line.path}:{line.number}",
-            str(self.host),
-            "do not connect; ask the server's administrator",
-            self.host.host_key_files,
-        )
-
-    def _describe(self, key: asyncssh.SSHKey) -> str:
-        """Return the type and fingerprint of a key, and why its certificate does not count."""
-        certificate = (
-            f" (with a certificate that is not accepted: {self.certificate_problem})"
-            if self.certificate_problem
-            else ""
-        )
-        return _describe_key(key) + certificate
-
-
-def _describe_key(key: asyncssh.SSHKey) -> str:
-    return f"{key.algorithm.decode('ascii')} {fingerprint(key.public_data)}"

@@ -66,6 +66,15 @@ class KnownHostsFiles:
     _files: FileCache[ParsedFile] = field(default_factory=lambda: FileCache(_parse_file))
     _combined: dict[tuple[str, ...], CombinedFiles] = field(default_factory=dict)
     _executor: SerialExecutor = field(default_factory=SerialExecutor)
+    _accepted: set[tuple[tuple[str, ...], str, bytes]] = field(default_factory=set)
+
+    def accept(self, paths: tuple[str, ...], pattern: str, blob: bytes) -> None:
+        """Accept a key for a name until this process ends: these files cannot keep it."""
+        self._accepted.add((paths, pattern, blob))
+
+    def is_accepted(self, paths: tuple[str, ...], pattern: str, blob: bytes) -> bool:
+        """Return whether `accept` was called with these arguments."""
+        return (paths, pattern, blob) in self._accepted
 
     async def keys_for(
         self, paths: tuple[str, ...], host: str, port: int, alias: str | None
