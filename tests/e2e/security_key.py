@@ -41,18 +41,22 @@ class SecurityKeyAgent:
 
     def write_public_key(self, path: Path) -> None:
         """Write `PATH.pub`."""
-        line = self.key_type + b" " + base64.b64encode(self.blob) + b" security key\n"
-        path.with_name(f"{path.name}.pub").write_bytes(line)
+        path.with_name(f"{path.name}.pub").write_bytes(self.public_line())
+
+    def public_line(self) -> bytes:
+        """Return the public key as a line of a file."""
+        return self.key_type + b" " + base64.b64encode(self.blob) + b" security key\n"
 
     def serve(self, connection: socket.socket) -> None:
         """Answer the requests of one client."""
         with connection.makefile("rwb") as stream:
             while size := stream.read(4):
-                answer = self._answer(SSHPacket(stream.read(int.from_bytes(size))))
+                answer = self.answer(SSHPacket(stream.read(int.from_bytes(size))))
                 stream.write(String(answer))
                 stream.flush()
 
-    def _answer(self, request: SSHPacket) -> bytes:
+    def answer(self, request: SSHPacket) -> bytes:
+        """Return the answer to one request."""
         number = request.get_byte()
         if number == REQUEST_IDENTITIES:
             return b"".join(

@@ -282,6 +282,17 @@ class QuestionBook:
         entry.question = replace(entry.question, tunnels=tunnels)
         return [Changed(entry.question)]
 
+    def leave(self, question_id: str, tunnel: str) -> list[Change]:
+        """Let a tunnel no longer wait for a question. One for which none waits is closed."""
+        entry = self._entries.get(question_id)
+        if entry is None:
+            return []
+        tunnels = tuple(name for name in entry.question.tunnels if name != tunnel)
+        if not tunnels:
+            return self.close(question_id, Outcome.NOT_NEEDED)
+        entry.question = replace(entry.question, tunnels=tunnels)
+        return [Changed(entry.question)]
+
     def wait(self, tunnel: str, question_ids: Iterable[str]) -> list[Change]:
         """Set for which questions a tunnel waits. One for which none waits is closed."""
         wanted = set(question_ids)

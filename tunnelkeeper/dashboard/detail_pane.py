@@ -17,7 +17,11 @@ from tunnelkeeper.presentation.formatting import (
     time_since,
     time_until,
 )
-from tunnelkeeper.presentation.tunnel_text import client_failure_text, format_forward
+from tunnelkeeper.presentation.tunnel_text import (
+    client_failure_text,
+    format_forward,
+    format_progress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +146,7 @@ def _render_hops(tunnel: TunnelSnapshot, glyphs: Glyphs) -> list[Line]:
             rtt += "  answers no keepalives"
         step = ""
         if tunnel.progress is not None and tunnel.progress.hop == hop.host:
-            step = f"  {tunnel.progress.step.replace('_', ' ')}"
+            step = f"  {format_progress(tunnel.progress).replace('_', ' ')}"
         host = ("class:host", align_left(glyphs.printable(hop.host), width, glyphs.ellipsis))
         lines.append([glyph, host, ("class:number", rtt), ("class:state.connecting", step)])
     return lines
@@ -154,7 +158,7 @@ def _render_replacement(replacement: ReplacementSnapshot, now: Moment, glyphs: G
             state: StateName = "connecting"
             text = f"new connection, attempt {replacement.attempt}"
             if (progress := replacement.progress) is not None:
-                text += f": {progress.step.replace('_', ' ')}  {progress.hop}"
+                text += f": {format_progress(progress).replace('_', ' ')}  {progress.hop}"
         case "backoff":
             state, text = "backoff", f"attempt {replacement.attempt} failed"
             if replacement.retry_at is not None:

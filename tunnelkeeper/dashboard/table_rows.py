@@ -30,6 +30,7 @@ from tunnelkeeper.presentation.tunnel_text import (
     first_failure,
     format_forward,
     format_host_chain,
+    format_progress,
     format_replacement,
 )
 
@@ -163,7 +164,7 @@ def highlight(line: Line) -> Line:
 def failure_text(tunnel: TunnelSnapshot) -> str:
     """Return the step of a connecting tunnel, the last cause and its count, or a replacement."""
     if tunnel.state == "connecting" and tunnel.progress is not None:
-        step = tunnel.progress.step.replace("_", " ")
+        step = format_progress(tunnel.progress).replace("_", " ")
         return f"{step}, try {tunnel.attempt}" if tunnel.attempt > 1 else step
     failure = first_failure(tunnel)
     if failure is None:

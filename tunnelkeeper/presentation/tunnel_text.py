@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.snapshot import ReplacementSnapshot
+from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
 from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.presentation.formatting import format_size, time_since, time_until
 
@@ -128,7 +128,8 @@ def client_failure_text(forward: ForwardSnapshot, now: datetime) -> str:
 
 def describe(tunnel: TunnelSnapshot) -> list[str]:
     """Return why a tunnel is not up, or its progress if nothing has failed yet."""
-    where = f": {tunnel.progress.hop}: {tunnel.progress.step}" if tunnel.progress else ""
+    progress = tunnel.progress
+    where = f": {progress.hop}: {format_progress(progress)}" if progress else ""
     return failure_lines(tunnel) or [printable(f"{tunnel.name}: {tunnel.state}{where}")]
 
 
@@ -151,15 +152,20 @@ def _replacement_failure_lines(tunnel: TunnelSnapshot) -> list[str]:
 def _progress_lines(tunnel: TunnelSnapshot) -> list[str]:
     """Return the progress of a connection or of its replacement."""
     if tunnel.state == "connecting" and tunnel.progress:
-        return [tunnel.progress.step]
+        return [format_progress(tunnel.progress)]
     return [format_replacement(tunnel.replacement)] if tunnel.replacement else []
+
+
+def format_progress(progress: ProgressSnapshot) -> str:
+    """Return the step of a connection, and what a person must do for it to end."""
+    return f"{progress.step}: {progress.waiting}" if progress.waiting else progress.step
 
 
 def format_replacement(replacement: ReplacementSnapshot) -> str:
     """Return the progress of a replacement in a word or two."""
     match replacement:
         case ReplacementSnapshot(state="connecting", progress=progress):
-            return f"replacing: {progress.step}" if progress else "replacing"
+            return f"replacing: {format_progress(progress)}" if progress else "replacing"
         case ReplacementSnapshot(state="draining", connections=left):
             return f"draining {left}"
     return "not replaced"

@@ -219,7 +219,7 @@ class QuestionBoard:
         try:
             yield
         finally:
-            self._publish(self._book.close(question.id, Outcome.NOT_NEEDED))
+            self._publish(self._book.leave(question.id, tunnel))
 
     async def ask_during_login(
         self,

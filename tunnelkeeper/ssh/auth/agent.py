@@ -9,11 +9,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
 
 import asyncssh
-from asyncssh.agent import SSH_AGENTC_EXTENSION
+from asyncssh.agent import (
+    SSH_AGENT_SUCCESS,
+    SSH_AGENTC_ADD_ID_CONSTRAINED,
+    SSH_AGENTC_ADD_IDENTITY,
+    SSH_AGENTC_EXTENSION,
+)
 from asyncssh.packet import Boolean, String
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
@@ -39,27 +45,40 @@ def ignore() -> None:
     """Do nothing."""
 
 
+class Action(Enum):
+    """What a user has to do for a login to go on. The value completes "waiting for"."""
+
+    TOUCH = "a touch"
+    CONFIRMATION = "a confirmation"
+    AGENT = "the agent"
+    PASSPHRASE = "a stored passphrase"  # noqa: S105  an action, not a secret
+
+
 @dataclass(slots=True)
 class UserWait:
     """What one login waits for that may need its user.
 
     Attributes:
         request: Who has to do what, such as "the agent to list its keys", or empty.
+        action: What the user may have to do.
         is_slow: Whether that has taken longer than USER_PATIENCE.
         on_slow: Called when is_slow becomes true.
+        on_done: Called when a request that was slow has its answer.
     """
 
     request: str = ""
+    action: Action = Action.AGENT
     is_slow: bool = False
     on_slow: Callable[[], None] = ignore
+    on_done: Callable[[], None] = ignore
 
     @contextmanager
-    def during(self, request: str) -> Iterator[None]:
+    def during(self, request: str, action: Action = Action.AGENT) -> Iterator[None]:
         """Record a request while the body waits for its answer.
 
         It remains recorded if the body is cancelled, as the failure of the login then names it.
         """
-        self.request, self.is_slow = request, False
+        self.request, self.action, self.is_slow = request, action, False
         timer = asyncio.get_running_loop().call_later(USER_PATIENCE, self._set_slow)
         try:
             yield
@@ -73,7 +92,10 @@ class UserWait:
 
     def clear(self) -> None:
         """Forget the request."""
+        was_slow = self.is_slow
         self.request, self.is_slow = "", False
+        if was_slow:
+            self.on_done()
 
     def _set_slow(self) -> None:
         self.is_slow = True
@@ -130,8 +152,23 @@ class AgentClient(asyncssh.SSHAgentClient):
         Raises:
             ValueError: The agent refuses or cannot be used.
         """
-        with self._wait.during(f"the agent to sign with {self._names.get(key_blob, 'a key')}"):
+        request = f"the agent to sign with {self._names.get(key_blob, 'a key')}"
+        is_security_key = key_blob[4:].startswith(b"sk-")  # after the length of its type
+        action = Action.TOUCH if is_security_key else Action.CONFIRMATION
+        with self._wait.during(request, action):
             return await super().sign(key_blob, data, flags)
+
+    async def add(self, key: asyncssh.SSHKey, comment: str, constraints: bytes) -> bool:
+        """Add a private key. Return whether the agent has taken it.
+
+        Raises:
+            ValueError: The agent cannot be used.
+            asyncssh.KeyExportError: The key cannot be given to an agent.
+        """
+        number = SSH_AGENTC_ADD_ID_CONSTRAINED if constraints else SSH_AGENTC_ADD_IDENTITY
+        private = String(key.algorithm) + key.encode_ssh_private()
+        answer, _ = await self._make_request(number, private, String(comment), constraints)
+        return answer == SSH_AGENT_SUCCESS
 
 
 @dataclass(slots=True)
