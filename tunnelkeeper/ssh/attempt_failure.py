@@ -71,7 +71,9 @@ async def _described(attempt: FailedAttempt, error: Exception) -> Failure:
         case asyncssh.PermissionDenied() if attempt.transport is not None:
             jumps = attempt.jump.hosts if attempt.jump is not None else ()
             options = ssh_options(attempt.host, jumps)
-            return attempt.identities.login_failure(attempt.transport.login_replies, options)
+            replies = attempt.transport.login_replies
+            failure = attempt.identities.login_failure(replies, options)
+            return await attempt.identities.ask_for_passphrase(failure)
     if attempt.proxy_command is not None and attempt.step == "key_exchange":
         hint = "run the proxy command by hand to see its error message"
         message = await attempt.proxy_command.describe_exit()
@@ -79,7 +81,8 @@ async def _described(attempt: FailedAttempt, error: Exception) -> Failure:
     failure = to_failure(error, attempt.hop, attempt.step)
     if attempt.step == "login" and failure.cause is Cause.AUTH:
         failure = with_offers(failure, attempt.identities.record)
-        return attempt.identities.with_dependencies(failure)
+        failure = attempt.identities.with_dependencies(failure)
+        return await attempt.identities.ask_for_passphrase(failure)
     return failure
 
 

@@ -21,12 +21,14 @@ from tunnelkeeper.core.keepalive import tcp_user_timeout
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import dial
 from tunnelkeeper.net.stream_transport import StreamTransport
+from tunnelkeeper.ssh.absent_user import AbsentUserNotice
 from tunnelkeeper.ssh.attempt_failure import failure_of
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
 from tunnelkeeper.ssh.auth.host_key_question import join_question
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.identities import Identities
+from tunnelkeeper.ssh.auth.key_loader import Unlocking
 from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
 from tunnelkeeper.ssh.client_options import client_options
 from tunnelkeeper.ssh.connection import Connection
@@ -90,7 +92,8 @@ class ConnectAttempt:
     Attributes:
         deadline: The time limit of the steps before the login, then that of the login.
         slot: Its place among the concurrent logins to the server.
-        is_overtaken: Whether another login saved a host key of another type meanwhile.
+        is_overtaken: Whether what it failed for has changed meanwhile: another login saved a host
+            key of another type, or a person unlocked the private key that it lacked.
         login_timeout: Seconds for the login.
         slow_login: The timer for a login that takes longer than logins normally do.
     """
@@ -110,6 +113,7 @@ class ConnectAttempt:
     verifier: HostKeyVerifier = field(init=False)
     policy: HostKeyPolicy = field(init=False)
     identities: Identities = field(init=False)
+    absent_user: AbsentUserNotice = field(init=False)
     step: Step = "connect"
     is_overtaken: bool = False
     login_timeout: float = field(default_factory=lambda: LOGIN_TIMEOUT)
@@ -129,7 +133,9 @@ class ConnectAttempt:
             return await self._connect_with_slot()
         except (OSError, asyncssh.Error, ValueError) as error:
             async with self._discarding():
-                raise FailureError(await failure_of(self, error)) from error
+                failure = await failure_of(self, error)
+                self.is_overtaken |= self.step == "login" and self.identities.was_unlocked
+                raise FailureError(failure) from error
         except BaseException:
             async with self._discarding():
                 raise
@@ -208,8 +214,15 @@ class ConnectAttempt:
         self.verifier.wall_time = self.context.wall_time
         self.verifier.debug = self.progress.debug
         host = replace(self.host, ports=(self.port,))
-        self.identities = Identities(host, self.context.keys, wall_time=self.context.wall_time)
-        self.identities.user_wait.on_slow = self._on_absent_user
+        self.identities = Identities(
+            host,
+            self.context.keys,
+            wall_time=self.context.wall_time,
+            unlocking=Unlocking(self.context.unlocker, self.progress, self.progress.tunnel),
+        )
+        wait = self.identities.user_wait
+        self.absent_user = AbsentUserNotice(self.hop, wait, self.progress, self.context.questions)
+        wait.on_slow, wait.on_done = self._on_absent_user, self.absent_user.end
         await self.identities.read_files()
 
     async def _connect(self) -> Connection:
@@ -295,17 +308,14 @@ class ConnectAttempt:
             self.slow_login = loop.call_later(self.host.connect_timeout, self._on_slow_login)
 
     def _cancel_slow_login(self) -> None:
+        self.absent_user.end()
         if self.slow_login is not None:
             self.slow_login.cancel()
 
     def _on_absent_user(self) -> None:
-        """Let other logins proceed while a person is waited for, and log what for."""
+        """Let other logins proceed while a person is waited for, and show what for."""
         self.slot.release()
-        request = self.identities.user_wait.request
-        self.progress.info(
-            f"{self.hop}: the login waits for {request}; "
-            "does it need a touch, a PIN or a confirmation?"
-        )
+        self.absent_user.begin()
 
     def _on_slow_login(self) -> None:
         """Let other logins proceed while the server works on this one, and log that."""

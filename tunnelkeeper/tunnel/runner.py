@@ -355,7 +355,10 @@ class Runner:
         if isinstance(replacement, ReplacementBackoff):
             failure = replacement.failure
         needed = {failure.question} - {""} if failure is not None else set()
-        self._context.ssh_context.questions.wait(self.tunnel.name, needed)
+        board = self._context.ssh_context.questions
+        board.wait(self.tunnel.name, needed)
+        if not needed <= {question.id for question in board.questions}:
+            self.send(RetryNow())  # it was answered before the tunnel waited for it
 
     def _on_dependency_changed(self, change: str) -> None:
         self._context.event_log.write("info", self.tunnel.name, f"{change}: trying again")

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 
 class Agent:
-    """A real ssh-agent."""
+    """A real ssh-agent. variables: added to its environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.socket = str(folder / "agent.sock")
         self._process = subprocess.Popen(
-            ["ssh-agent", "-D", "-a", self.socket], stdout=subprocess.DEVNULL
+            ["ssh-agent", "-D", "-a", self.socket],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **variables},
         )
 
     def is_running(self) -> bool:

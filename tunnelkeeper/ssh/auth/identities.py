@@ -12,29 +12,22 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import asyncssh
-from asyncssh.agent import SSH_AGENT_RSA_SHA2_256, SSH_AGENT_RSA_SHA2_512
-from asyncssh.packet import SSHPacket
 
-from tunnelkeeper.core.failures import (
-    EXHAUSTION_ERRNOS,
-    AgentKeys,
-    Cause,
-    Failure,
-    local_resources_failure,
-)
+from tunnelkeeper.core.failures import Cause, Failure, local_resources_failure
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.ssh.auth import algorithms, public_keys
-from tunnelkeeper.ssh.auth.agent import AgentClient, UserWait, key_name
+from tunnelkeeper.ssh.auth.agent import Action, UserWait
 from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, ServerSignatures
 from tunnelkeeper.ssh.auth.identity_order import Identity, find_signer, order_identities
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
+from tunnelkeeper.ssh.auth.key_loader import Confirm, KeyLoader, Unlocking, answer_no
+from tunnelkeeper.ssh.auth.login_agent import LoginAgent, error_text
 from tunnelkeeper.ssh.auth.login_failure import LoginRecord, ServerReplies, login_failure
 from tunnelkeeper.ssh.auth.openssh_certificate import next_validity
 from tunnelkeeper.ssh.auth.private_keys import IdentityFile, KeyProblem, PrivateKeys, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.ssh.auth.agent import SessionBinding
@@ -43,8 +36,6 @@ AGENT_TIMEOUT = 5.0
 """Seconds an agent may take to list its keys before the key files are offered first, so that a hung
 agent does not block the login. An agent that lists them later, when a person has unlocked it, is
 still used if no file is accepted."""
-
-_AGENT_FLAGS = {"rsa-sha2-256": SSH_AGENT_RSA_SHA2_256, "rsa-sha2-512": SSH_AGENT_RSA_SHA2_512}
 
 
 @dataclass(slots=True)
@@ -71,6 +62,8 @@ class Identities:
         record: What was offered, accepted and signed so far, and what could not be used.
         user_wait: What the login waits for that may need its user.
         wall_time: Returns the Unix time, for the validity of certificates.
+        unlocking: What encrypted keys are unlocked with; None if they stay locked.
+        confirm: Asks a person whether a key may be added to the agent.
     """
 
     host: Host
@@ -78,15 +71,28 @@ class Identities:
     record: LoginRecord = field(default_factory=LoginRecord)
     user_wait: UserWait = field(default_factory=UserWait)
     wall_time: Callable[[], float] = time.time
-    _agent_keys: AgentKeys | None = None
+    unlocking: Unlocking | None = None
+    confirm: Confirm = answer_no
     _resource_error: OSError | None = None
     _configured: tuple[list[Identity], list[Identity]] | None = None
     _files: dict[str, IdentityFile] = field(default_factory=dict)
-    _agent: AgentClient | None = None
-    _binding: SessionBinding | None = None
+    _agent: LoginAgent = field(init=False)
+    _loader: KeyLoader = field(init=False)
     _order: tuple[Identity, ...] = ()
     _refused: set[bytes] = field(default_factory=set)
     _offers: AsyncIterator[Offer] | None = None
+
+    def __post_init__(self) -> None:
+        """Make the parts of the login."""
+        self._agent = LoginAgent(self.host, self.record, self.user_wait)
+        self._loader = KeyLoader(
+            self.host, self.keys, self._agent, self.user_wait, self.unlocking, self.confirm
+        )
+
+    @property
+    def was_unlocked(self) -> bool:
+        """Whether a key was unlocked while this login failed for the lack of it."""
+        return self._loader.was_unlocked
 
     async def next_key(
         self, server: ServerSignatures = NOTHING_KNOWN, binding: SessionBinding | None = None
@@ -96,7 +102,7 @@ class Identities:
         binding: what the agent is notified of before it lists its keys.
         """
         if self._offers is None:
-            self._binding = binding
+            self._agent.binding = binding
             self._offers = self._ordered_offers(server)
         try:
             return await anext(self._offers, None)
@@ -114,9 +120,7 @@ class Identities:
 
     def close(self) -> None:
         """Close the connection to the agent."""
-        if self._agent is not None:
-            self._agent.close()
-            self._agent = None
+        self._agent.close()
 
     def absent_user_failure(self) -> Failure:
         """Return the failure of a login that ended while it waited for its user.
@@ -140,13 +144,20 @@ class Identities:
             return local_resources_failure(printable(str(self._resource_error)), str(self.host))
         return self.with_dependencies(login_failure(self.host, self.record, replies, ssh_options))
 
+    async def ask_for_passphrase(self, failure: Failure) -> Failure:
+        """Return the failure of this login, with a question if a locked key could have served.
+
+        Raises OSError with one of EXHAUSTION_ERRNOS.
+        """
+        return await self._loader.ask(failure, self.record.problems)
+
     def with_dependencies(self, failure: Failure) -> Failure:
         """Return the failure of this login with what it depended on."""
         blobs = [i.public.blob for i in self._order if i.public and i.public.is_certificate]
         return replace(
             failure,
             files=self.host.login_files,
-            agent=self._agent_keys,
+            agent=self._agent.keys,
             certificate_validity=next_validity(blobs, self.wall_time()),
         )
 
@@ -154,23 +165,23 @@ class Identities:
         await self.read_files()
         certificates, files = self._configured or ([], [])
         only = self.host.identities_only
-        agent = await self._agent_identities(AGENT_TIMEOUT if self._has_key_file() else None)
+        agent = await self._agent.identities(AGENT_TIMEOUT if self._has_key_file() else None)
         self._order = order_identities(certificates, files, agent or (), identities_only=only)
-        for offer in self._offers_of(self._order, server):
+        async for offer in self._offers_of(self._order, server):
             yield offer
         if agent is None:
-            late = await self._agent_identities(None) or ()
+            late = await self._agent.identities(None) or ()
             self._order = order_identities(certificates, files, late, identities_only=only)
             by_agent = [i for i in self._order if find_signer(i, self._order).in_agent]
-            for offer in self._offers_of(by_agent, server):
+            async for offer in self._offers_of(by_agent, server):
                 yield offer
 
-    def _offers_of(
+    async def _offers_of(
         self, identities: Iterable[Identity], server: ServerSignatures
-    ) -> Iterator[Offer]:
+    ) -> AsyncIterator[Offer]:
         """Yield the offers of identities, without keys that the server has refused already."""
         for identity in identities:
-            public = identity.public or self._derived_public_key(identity.name)
+            public = identity.public or await self._derived_public_key(identity.name)
             if public is None or public.blob in self._refused:
                 continue
             algorithm = self._choose_algorithm(identity, public, server)
@@ -210,48 +221,12 @@ class Identities:
                 files.append(Identity(path, file.certificate))
         return certificates, files
 
-    async def _agent_identities(self, timeout: float | None) -> list[Identity] | None:
-        """Return the agent's keys of known types, or None if it did not list them in time."""
-        if self.host.identity_agent is None:
-            self.record.agent = "no agent: SSH_AUTH_SOCK is not set, or identity_agent is none"
-            return []
-        self._agent = AgentClient(self.host.identity_agent, self.user_wait)
-        self.record.agent_problem = ""
-        self._agent_keys = AgentKeys(self.host.identity_agent, None)
-        try:
-            async with asyncio.timeout(timeout):
-                if self._binding is not None:
-                    await self._agent.bind(self._binding)
-                keys = await self._agent.get_keys()
-        except (OSError, ValueError, asyncssh.Error) as error:
-            if isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
-                raise
-            self.close()
-            if isinstance(error, TimeoutError):
-                self._agent_keys = None  # to ask for the list may ask a person for a password
-                self.user_wait.clear()
-                self.record.agent_problem = f"it has not listed its keys within {timeout:g} s"
-                return None
-            text = os_error_text(error) if isinstance(error, OSError) else printable(str(error))
-            self.record.agent_problem = text or "it sent no key list"
-            return []
-        self._agent_keys = AgentKeys(
-            self.host.identity_agent, frozenset(key.public_data for key in keys)
-        )
-        self.record.agent = "the agent holds no key"
-        if keys:
-            self.record.agent = f"none of the agent's keys ({len(keys)}) can be offered"
-            if self.host.identities_only:
-                self.record.agent += " (identities_only is true)"
-        return [
-            Identity(key_name(key), public, in_agent=True)
-            for key in keys
-            if (public := public_keys.decode(key.public_data)) is not None
-        ]
+    async def _derived_public_key(self, path: str) -> public_keys.PublicKey | None:
+        """Return the public key of a private key that must be read to know it, such as PEM.
 
-    def _derived_public_key(self, path: str) -> public_keys.PublicKey | None:
-        """Return the public key of a private key that must be read to know it, such as PEM."""
-        loaded = self._files[path].private
+        Raises OSError with one of EXHAUSTION_ERRNOS.
+        """
+        loaded = await self._loader.load(path)
         if isinstance(loaded, KeyProblem):
             self.record.problems.append(loaded)
             return None
@@ -298,22 +273,16 @@ class Identities:
 
     async def _sign_by_agent(self, signer: Identity, algorithm: str, data: bytes) -> bytes:
         try:
-            if self._agent is None or signer.public is None:
-                raise ValueError("the connection to the agent is closed")
-            flags = _AGENT_FLAGS.get(algorithm, 0)
-            signature = await self._agent.sign(signer.public.blob, data, flags)
-            if SSHPacket(signature).get_string() != algorithm.encode():
-                raise ValueError(f"the agent does not sign with {algorithm}")
+            return await self._agent.sign(signer, algorithm, data)
         except (OSError, ValueError, asyncssh.Error) as error:
-            message = f"the agent did not sign with it: {_error_text(error)}"
+            message = f"the agent did not sign with it: {error_text(error)}"
             raise self._recorded(KeyProblem(str(signer), Unusable.NO_SIGNATURE, message)) from None
-        return signature
 
     async def _sign_by_file(
         self, signer: Identity, identity: Identity, algorithm: str, data: bytes
     ) -> bytes:
         try:
-            loaded = (await self.keys.read(signer.name)).private
+            loaded = await self._loader.load(signer.name)
         except OSError as error:
             self._resource_error = error
             raise ValueError(str(error)) from None
@@ -325,10 +294,12 @@ class Identities:
         if identity.public is not None and loaded.public_data != identity.public.key:
             message = f"it is not the private key of the public key offered for {identity.name}"
             raise self._recorded(KeyProblem(signer.name, Unusable.NO_SIGNATURE, message))
+        await self._loader.add_to_agent(signer.name, loaded)
         try:
             if not loaded.use_executor:
                 return loaded.sign(data, algorithm.encode())
-            with self.user_wait.during(f"the security key of {signer.name} to sign"):
+            request = f"the security key of {signer.name} to sign"
+            with self.user_wait.during(request, Action.TOUCH):
                 return await asyncio.to_thread(loaded.sign, data, algorithm.encode())
         except ValueError as error:
             remedy = f"let the agent sign: ssh-add {signer.name}"
@@ -340,7 +311,3 @@ class Identities:
         """Record a problem; return the exception that makes asyncssh ask for the next key."""
         self.record.problems.append(problem)
         return ValueError(str(problem))
-
-
-def _error_text(error: Exception) -> str:
-    return os_error_text(error) if isinstance(error, OSError) else printable(str(error))

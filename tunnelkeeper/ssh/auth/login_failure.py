@@ -81,7 +81,7 @@ def login_failure(
     message = f"login as {host.user} refused{_message(record, replies)}"
     files = (*host.identity_files, *host.certificate_files)
     encrypted = [p for p in record.problems if p.kind is Unusable.ENCRYPTED]
-    if encrypted and not replies.is_partial:
+    if encrypted and (_takes_keys(replies) or not replies.is_partial):
         return Failure(Cause.ANSWER_NEEDED, message, str(host), encrypted[0].remedy, files)
     hint = _hint(host, record, replies, ssh_options)
     return Failure(Cause.AUTH, message, str(host), hint, files)
