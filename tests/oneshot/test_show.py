@@ -188,7 +188,7 @@ def test_every_key_that_is_set_is_shown(tmp_path: Path) -> None:
         "batch_mode": "true", "number_of_password_prompts": "1", "pubkey_authentication": "true",
         "preferred_authentications": '"password"', "password_authentication": "true",
         "kbd_interactive_authentication": "false", "add_keys_to_agent": '"confirm 8h"',
-        "update_host_keys": '"ask"',
+        "update_host_keys": '"ask"', "keyring": "true",
         "tcp_keepalive": "false", "known_hosts_command": '"/bin/true"', "ciphers": '"aes128-ctr"',
     }  # fmt: skip
     algorithms = ("macs", "kex_algorithms", "host_key_algorithms", "pubkey_accepted_algorithms")

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.questions.source_log import Lines
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.questions.sources import AnswerSources, Found, HopKey, Search, SourceError
@@ -15,20 +16,6 @@ if TYPE_CHECKING:
 
 HOST = Host("db", "db.example", "ann")
 KEY = HopKey(str(HOST))
-
-
-@dataclass
-class Lines:
-    """A log that keeps its lines."""
-
-    infos: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def info(self, text: str) -> None:
-        self.infos.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 @dataclass

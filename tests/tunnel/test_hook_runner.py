@@ -15,8 +15,9 @@ from tests.fake_clock import DEADLINE, LONGER_THAN_ANY_STALL
 from tests.tunnel.harness import RunnerHarness, make_tunnel, runner_harness, wait_for_state
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import Stop
+from tunnelkeeper.net.child_process import program_path
 from tunnelkeeper.net.start_limiter import StartLimiter
-from tunnelkeeper.tunnel.hook_runner import HookRunner, program_path
+from tunnelkeeper.tunnel.hook_runner import HookRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -99,6 +99,7 @@ HOST_KEYS: Keys = {
     "add_keys_to_agent": host_values.add_keys_to_agent,
     "passphrase_command": hook_command,
     "password_command": hook_command,
+    "keyring": flag,
     "update_host_keys": host_values.update_host_keys,
 }
 

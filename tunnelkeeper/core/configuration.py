@@ -82,6 +82,7 @@ class HostOptions:
     add_keys_to_agent: tuple[str, ...] | None = None
     passphrase_command: tuple[str, ...] | None = None
     password_command: tuple[str, ...] | None = None
+    keyring: bool | None = None
     update_host_keys: bool | Literal["ask"] | None = None
 
     def merged_over(self, defaults: HostOptions) -> HostOptions:
@@ -111,6 +112,7 @@ class Host:
     Paths are absolute. An algorithm list of None is not configured.
     preferred_authentications: empty for ssh's order. batch_mode: no question is asked.
     passphrase_command, password_command: a program and its arguments; empty for none.
+    keyring: whether answers are looked up in the keyring of the desktop.
     add_keys_to_agent_lifetime: seconds, 0 for no limit.
     identity_agent: a socket path, or None for no agent. tokens: the values of ssh_config's percent
     tokens, for paths that are expanded later.
@@ -162,6 +164,7 @@ class Host:
     add_keys_to_agent_lifetime: float = 0.0
     passphrase_command: tuple[str, ...] = ()
     password_command: tuple[str, ...] = ()
+    keyring: bool = False
     update_host_keys: bool | Literal["ask"] = False
     connect_timeout: float = 10.0
     keepalive: Keepalive = field(default_factory=Keepalive)

@@ -6,6 +6,8 @@ It interprets neither the program's output nor its exit status.
 from __future__ import annotations
 
 import asyncio
+import errno
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tunnelkeeper.net.fd_limits import with_inherited_limit
@@ -124,3 +126,15 @@ class LineSplitter:
         """Return a last line that has no line end."""
         line, self._partial = self._partial, b""
         self._on_line(line)
+
+
+def program_path(program: str) -> str:
+    """Return a program with a leading `~` expanded. A bare name is left for PATH.
+
+    Raises:
+        OSError: The home directory is unknown.
+    """
+    try:
+        return str(Path(program).expanduser()) if program.startswith("~") else program
+    except RuntimeError as error:
+        raise OSError(errno.ENOENT, str(error)) from error

@@ -26,6 +26,7 @@ from tunnelkeeper.core.forward_spec import (
 from tunnelkeeper.core.host_spec import host_name_problem, parse_host_spec
 from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.forwarding.socks_passwords import PasswordFileError, read_passwords
+from tunnelkeeper.net.child_process import program_path
 from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import SerialExecutor, use_daemon_threads
@@ -43,7 +44,6 @@ from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles, UnreadableListEr
 from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import lookup_for
 from tunnelkeeper.tunnel.forward_expansion import expand_forwards
-from tunnelkeeper.tunnel.hook_runner import program_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -151,7 +151,7 @@ async def _check_tunnels(configuration: Configuration, places: Places) -> Report
     for tunnel, found in zip(tunnels, lookups, strict=True):
         at: KeyPath = ("tunnels", tunnel.name)
         for key, command in (("on_up", tunnel.on_up), ("on_down", tunnel.on_down)):
-            report.add_problems(places.of_tunnel(tunnel, key), _missing_hook(command))
+            report.add_problems(places.of_tunnel(tunnel, key), _missing_program(command))
         for key, message in algorithms.unsupported_names(tunnel.options):
             report.add_warnings(places.of_tunnel(tunnel, key), [message])
         hosts: tuple[Host, ...] = ()
@@ -215,6 +215,8 @@ def _check_host(
         ("bind_address", _bind_address_problems(host)),
         ("revoked_host_keys", _revoked_keys_problems(host)),
         ("known_hosts_command", _known_hosts_command_problems(host)),
+        ("passphrase_command", _missing_program(host.passphrase_command)),
+        ("password_command", _missing_program(host.password_command)),
         ("certificate_files", _certificate_problems(host)),
     ):
         report.add_problems(places.of_host(tunnel, host, key), _with_host(host, messages))
@@ -375,7 +377,7 @@ def _expand_home(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111  raises nothing
 
 
-def _missing_hook(command: Sequence[str]) -> Iterator[str]:
+def _missing_program(command: Sequence[str]) -> Iterator[str]:
     if not command:
         return
     try:

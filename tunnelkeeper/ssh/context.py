@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnelkeeper.net.descriptor_pool import DescriptorPool
 from tunnelkeeper.questions.board import QuestionBoard
-from tunnelkeeper.questions.sources import AnswerSources
+from tunnelkeeper.questions.stored_answers import stored_answers
 from tunnelkeeper.ssh.auth.agent import AgentKeyLists
 from tunnelkeeper.ssh.auth.key_unlocker import KeyUnlocker
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.budget import Budget
     from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.questions.sources import AnswerSources
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class SshContext:
     budget: Budget[Any] = field(default_factory=new_budget)
     connection_tracker: ConnectionTracker = field(default_factory=ConnectionTracker)
     questions: QuestionBoard = field(default_factory=QuestionBoard)
-    answers: AnswerSources = field(default_factory=AnswerSources)
+    answers: AnswerSources = field(default_factory=stored_answers)
     unlocker: KeyUnlocker = field(init=False)
     wall_time: Callable[[], float] = time.time
 

@@ -51,6 +51,7 @@ def login_settings(
         "kbd_interactive_authentication": _or(options.kbd_interactive_authentication, interactive),
         "passphrase_command": options.passphrase_command or (),
         "password_command": options.password_command or (),
+        "keyring": options.keyring or False,
         "update_host_keys": _update_host_keys(options, answer, default_answer),
     }
     _reject_no_method(name, settings)

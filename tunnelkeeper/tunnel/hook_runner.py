@@ -7,11 +7,9 @@ costs a log message and never a connection.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 from contextlib import suppress
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.hook_queue import (
@@ -24,7 +22,7 @@ from tunnelkeeper.core.hook_queue import (
     variables,
 )
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.net.child_process import ChildProcess, LineSplitter
+from tunnelkeeper.net.child_process import ChildProcess, LineSplitter, program_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,15 +171,3 @@ class _HookProcess(ChildProcess):
             return
         self._lines_left -= 1
         self._log(text if self._lines_left else f"{text} (further output is not logged)")
-
-
-def program_path(program: str) -> str:
-    """Return the program of a hook with a leading `~` expanded. A bare name is left for PATH.
-
-    Raises:
-        OSError: The home directory is unknown.
-    """
-    try:
-        return str(Path(program).expanduser()) if program.startswith("~") else program
-    except RuntimeError as error:
-        raise OSError(errno.ENOENT, str(error)) from error
