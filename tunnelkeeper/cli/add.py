@@ -96,8 +96,8 @@ def command(
     """Add a tunnel to the config file, which is created if it does not exist.
 
     HOST is an ssh_config alias, a [hosts] name or [user@]host[:port]. KEY=VALUE is any key of a
-    tunnel: texts need no quotes, lists are written as in TOML. A running supervisor that uses the
-    file reloads it.
+    tunnel (docs/config.md): texts need no quotes, lists are written as in TOML. A running
+    supervisor that uses the file reloads it.
     """
     from tunnelkeeper.config.command_words import WordsError, read_tunnel
 

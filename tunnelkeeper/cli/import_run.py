@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from tunnelkeeper.cli.config_change import locked
 from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -53,7 +56,16 @@ class ImportRun:
 
     def finish(self, outcomes: Sequence[Outcome]) -> int:
         """Print or write the tunnels, and report the others. Return the exit code."""
-        file = self._file if self._write else None
+        if not self._write:
+            return self._finish(outcomes, None)
+        folder = Path(os.path.realpath(self._path)).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            # Again, because another command may have changed it.
+            return self._finish(outcomes, self._read_file())
+
+    def _finish(self, outcomes: Sequence[Outcome], file: ConfigFile | None) -> int:
+        """Print the tunnels, or write them into a file; then report the others."""
         existing = () if file is None else file.configuration.tunnels
         final = deduplicate(outcomes, existing, replace_existing=self._replace)
         renamed = _find_renamed(outcomes, final, existing)
@@ -69,7 +81,10 @@ class ImportRun:
 
     @cached_property
     def _file(self) -> ConfigFile | None:
-        """The config file. An invalid one is no error unless it is written."""
+        """The config file as it was at first. An invalid one is no error unless it is written."""
+        return self._read_file()
+
+    def _read_file(self) -> ConfigFile | None:
         try:
             return config_file.read(self._path)
         except ConfigError as error:
