@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.login_failure import LoginRecord
 
 ADD_TIMEOUT = 5.0
-"""Seconds an agent may take to add a key. The login goes on without."""
+"""Seconds an agent may take to add a key. The login does not wait longer."""
 
 _FLAGS = {"rsa-sha2-256": SSH_AGENT_RSA_SHA2_256, "rsa-sha2-512": SSH_AGENT_RSA_SHA2_512}
 
