@@ -102,7 +102,7 @@ def test_a_bad_word_is_named_with_the_reason(word: str, message: str) -> None:
     assert len(problem) < 500
 
 
-@pytest.mark.parametrize("word", ["user", "on_up", "backoff"])
+@pytest.mark.parametrize("word", ["user", "on_up", "password_command", "backoff"])
 def test_a_key_without_a_list_is_refused_twice(word: str) -> None:
     value = "{ max = 1 }" if word == "backoff" else "x"
 

@@ -44,6 +44,7 @@ def test_other_hosts_and_ports_are_no_reference(text: str) -> None:
     [
         ('[tunnels.b]\nhost = "h"\non_up = "tunnelkeeper restart gone"', "on_up of b"),
         ('[tunnels.b]\nhost = "h"\non_down = ["sh", "-c", "/x/tunnelkeeper up gone"]', "on_down"),
+        ('[hosts.h]\npassword_command = ["tunnelkeeper", "logs", "gone"]', "password_command of"),
         ('[hosts.h]\nproxy_command = "tunnelkeeper connect gone %h:%p"', "of [hosts.h]"),
     ],
 )
@@ -51,7 +52,7 @@ def test_a_command_that_names_a_removed_tunnel_is_reported(text: str, place: str
     [sentence] = references(text)
 
     assert place in sentence
-    assert "names gone: " in sentence
+    assert sentence.endswith(" names gone")
 
 
 @pytest.mark.parametrize("command", ["logger gone", "tunnelkeeper restart gone-2"])

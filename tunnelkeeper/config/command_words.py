@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tunnelkeeper.config.errors import InvalidValueError, format_key_path
 from tunnelkeeper.config.schema import BACKOFF_KEYS, TUNNEL_KEYS, unknown_in_tunnel
 from tunnelkeeper.config.table_reader import unknown_key
+from tunnelkeeper.config.value_parsers import hook_command
 from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ SPEC_OPTIONS = {"local": "-L", "remote": "-R", "socks": "-D"}
 """The option of ssh for each kind of forward."""
 
 _YES_AND_NO = {"yes": True, "no": False}
-_ONE_COMMAND = ("on_up", "on_down")
-"""Keys whose list is one command, so that two values do not make a list."""
 _BRACKETS = {"[": "]", "{": "}"}
 _LIST_ADVICE = """not TOML; quote the word for the shell, and each text in it: 'KEY=["a", "b"]'"""
 _WORD_LIMIT = 200
@@ -100,8 +99,9 @@ def _add_setting(table: _Table, word: str) -> None:
         return
     value, problem = _read_value(reader, raw)
     if not problem and last in values:
+        # The list of a hook is one command; two of them are not a list.
         value = [*_as_list(values[last]), *_as_list(value)]
-        if last in _ONE_COMMAND or isinstance(values[last], dict) or _problem_of(reader, value):
+        if reader is hook_command or isinstance(values[last], dict) or _problem_of(reader, value):
             problem = f"{key} is given twice"
     if problem:
         table.add_problem(word, problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.forward_spec import (
@@ -30,7 +31,7 @@ def find_references(configuration: Configuration, removed: Collection[str]) -> l
         sentence for tunnel in gone for sentence in _ports_used(configuration, tunnel, kept)
     ]
     sentences += [
-        f"{where} of {place} names {name}: {command}"
+        f"{where} of {place} names {name}"
         for place, where, command in _commands(configuration, kept)
         for name in removed
         if _names(command, name)
@@ -69,14 +70,11 @@ def _commands(configuration: Configuration, kept: list[Tunnel]) -> Iterator[tupl
 
 
 def _host_commands(place: str, options: HostOptions) -> Iterator[tuple[str, str, str]]:
-    for key in ("proxy_command", "known_hosts_command"):
+    """Yield the place, the key and the text of each command of a host."""
+    for key in (each.name for each in fields(options) if each.name.endswith("_command")):
         command = getattr(options, key)
         if command:
-            yield place, key, command
-    for key in ("passphrase_command", "password_command"):
-        words = getattr(options, key)
-        if words:
-            yield place, key, " ".join(words)
+            yield place, key, command if isinstance(command, str) else " ".join(command)
 
 
 def _names(command: str, name: str) -> bool:
