@@ -222,6 +222,13 @@ def test_per_tunnel_units_are_enabled_individually(
     assert [path.name for path in units_directory.iterdir()] == [TEMPLATE]
 
 
+@pytest.mark.usefixtures("units_directory")
+def test_a_pattern_stands_for_the_tunnels_of_the_file(tool: Tool, systemd: FakeSystemd) -> None:
+    assert tool("units", "install", "--per-tunnel", "w*").code == 0
+    assert systemd.commands()[1] == "enable tunnelkeeper@web.service"
+    assert tool("units", "install", "--per-tunnel", "x*").code == 4
+
+
 def test_root_installs_no_user_unit_of_the_relay(
     tool: Tool, systemd: FakeSystemd, units_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.names import expand
 from tunnelkeeper.cli.relay_instance import instance_for
 from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.cli.unit_options import unit_texts
@@ -112,6 +113,8 @@ def install(
             "`tunnelkeeper units print --system --kind relay` prints one with a user of its own",
             ExitCode.USAGE,
         )
+    with suppress(ConfigError):  # reported below
+        names = tuple(expand(names, lambda: load(settings.config).tunnels))
     problems = _problems(settings, meant, names)
     if problems:
         click.echo("\n".join(problems), err=True)
