@@ -113,6 +113,8 @@ $(TOOLS)/.ready: requirements/dist.lock
 lock: $(TOOLS)/.ready ## the lock files in requirements/ from pyproject.toml; UPGRADE=1 takes newer versions
 	$(COMPILE) pyproject.toml --output-file requirements/run.lock
 	$(COMPILE) --extra dev pyproject.toml requirements/build.in --output-file requirements/dev.lock
+	$(COMPILE) requirements/build.in --output-file requirements/build.lock
+	$(COMPILE) requirements/image.in --output-file requirements/image.lock
 	$(COMPILE) requirements/dist.in --output-file requirements/dist.lock
 
 dist: $(TOOLS)/.ready ## wheel and source in dist/, checked by twine, and a bill of materials (CycloneDX)
@@ -126,6 +128,49 @@ dist: $(TOOLS)/.ready ## wheel and source in dist/, checked by twine, and a bill
 	  --output-file dist/tunnelkeeper.cdx.json
 	build/sbom/bin/python -c 'import json, tunnelkeeper; path = "dist/tunnelkeeper.cdx.json"; bom = json.load(open(path)); \
 	  bom["metadata"]["component"]["version"] = tunnelkeeper.__version__; json.dump(bom, open(path, "w"), indent=2)'
+
+# -- packages --------------------------------------------------------------------------------------
+
+.PHONY: deb deb-check zipapp zipapp-check image-lint image-check
+
+TIME   ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DEB_PYTHON ?= 3.11
+DEB_ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
+DEB_REVISION ?= 1
+deb: $(TOOLS)/.ready ## the package for Debian 12 in dist/; DEB_PYTHON=3.13 for Debian 13, DEB_ARCHITECTURE=arm64
+	@rm -rf build/wheel
+	SOURCE_DATE_EPOCH=$(TIME) $(TOOLS)/bin/python -m build --no-isolation --wheel --outdir build/wheel .
+	SOURCE_DATE_EPOCH=$(TIME) $(TOOLS)/bin/python -m distribution.debian build/wheel/*.whl \
+	  --python $(DEB_PYTHON) --architecture $(DEB_ARCHITECTURE) --revision $(DEB_REVISION)
+
+deb-check:       ## installs, runs, upgrades and purges the package in a booted Debian (root; minutes)
+	$(MAKE) deb DEB_REVISION=0
+	$(MAKE) deb DEB_REVISION=1
+	packaging/deb-check.sh dist/tunnelkeeper_*-0_$(DEB_ARCHITECTURE).deb dist/tunnelkeeper_*-1_$(DEB_ARCHITECTURE).deb
+	rm dist/tunnelkeeper_*-0_$(DEB_ARCHITECTURE).deb
+
+zipapp: $(TOOLS)/.ready ## the program in one file, dist/tunnelkeeper.pyz; PLATFORM=cp311-x86_64 for one platform
+	@rm -rf build/wheel
+	SOURCE_DATE_EPOCH=$(TIME) $(TOOLS)/bin/python -m build --no-isolation --wheel --outdir build/wheel .
+	SOURCE_DATE_EPOCH=$(TIME) $(TOOLS)/bin/python -m distribution.single_file build/wheel/*.whl \
+	  $(if $(PLATFORM),--only $(PLATFORM))
+
+zipapp-check: zipapp ## runs that file with each Python of this machine (minutes)
+	packaging/zipapp-check.sh dist/tunnelkeeper.pyz
+
+build/image-tools/.ready: requirements/image.lock
+	$(NEEDS_PYTHON)
+	@$(PYTHON) -m venv build/image-tools
+	@build/image-tools/bin/python -m distribution.environment $<
+	@touch $@
+
+image-lint: build/image-tools/.ready ## hadolint over the Containerfile, and the examples against their schemas
+	build/image-tools/bin/hadolint packaging/Containerfile
+	build/image-tools/bin/check-jsonschema --builtin-schema vendor.compose-spec examples/compose.yaml
+	build/image-tools/bin/kubernetes-validate --strict examples/kubernetes.yaml
+
+image-check:     ## builds the image, and runs it with a read-only root (root, buildah; minutes); BASE= names its base
+	packaging/image-check.sh $(BASE)
 
 clean:           ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist

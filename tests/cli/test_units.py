@@ -106,6 +106,16 @@ def test_options_and_environment_are_written_into_the_unit(tool: Tool) -> None:
     assert line(out, "ExecReload").endswith(f" {options} reload")
 
 
+def test_a_unit_starts_the_single_file_and_not_what_it_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tunnelkeeper.pyz"
+    file.touch(0o755)
+    monkeypatch.setattr("sys.argv", [str(file)])
+
+    assert unit_options.program() == [str(file)]
+
+
 @pytest.mark.usefixtures("units_directory")
 def test_the_unit_uses_the_path_that_the_user_ran(
     tool: Tool, monkeypatch: pytest.MonkeyPatch

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
 
 PROGRAM = "tunnelkeeper"
+SINGLE_FILE = "tunnelkeeper.pyz"
 SYSTEM_FOLDER = Path("/etc/tunnelkeeper")
 """The folders of tunnels.toml and relay.toml of a system unit without --config."""
 
@@ -57,12 +58,12 @@ def unit_texts(
 
 
 def program() -> list[str]:
-    """Return the command that starts this program: its script, or Python with the package.
+    """Return the command that starts this program: its script or file, or Python with the package.
 
     Links are not resolved, so that the unit still works after an upgrade moves their target.
     """
     started = Path(sys.argv[0])
-    if started.name == PROGRAM and os.access(started, os.X_OK):
+    if started.name in {PROGRAM, SINGLE_FILE} and os.access(started, os.X_OK):
         return [os.path.abspath(started)]  # noqa: PTH100  Path.absolute() leaves `..` in it
     return [sys.executable, "-P", "-m", PROGRAM]
 
