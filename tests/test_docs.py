@@ -367,7 +367,7 @@ def test_every_module_that_a_page_names_exists(page: Path) -> None:
 @each_page
 def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
 
     assert [name for name in named if f"\n{name}:" not in makefile] == []
 

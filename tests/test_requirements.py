@@ -39,7 +39,9 @@ def pinned(name: str) -> dict[str, str]:
     [
         ("run.lock", RUN),
         ("dev.lock", [*DEVELOPMENT, *written("build.in")]),
+        ("build.lock", written("build.in")),
         ("dist.lock", written("dist.in")),
+        ("image.lock", written("image.in")),
     ],
 )
 def test_a_lock_file_has_every_requirement_in_an_accepted_version(
@@ -53,7 +55,7 @@ def test_a_lock_file_has_every_requirement_in_an_accepted_version(
         assert requirement.specifier.contains(version), f"{requirement}, {version}: `make lock`"
 
 
-@pytest.mark.parametrize("lock", ["run.lock", "dev.lock", "dist.lock"])
+@pytest.mark.parametrize("lock", ["run.lock", "dev.lock", "build.lock", "dist.lock", "image.lock"])
 def test_every_version_in_a_lock_file_has_a_hash(lock: str) -> None:
     text = (ROOT / "requirements" / lock).read_text()
     entries = re.split(r"\n(?=\S)", text.strip())
