@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import FailureSnapshot
 
 
-def refused(sandbox: Sandbox, port: int, *lines: str) -> FailureSnapshot:
+def refused(sandbox: Sandbox, port: int, *lines: str, cause: str = "auth") -> FailureSnapshot:
     """Return the failure of a tunnel to the server on a port."""
     program = sandbox.program(socks_tunnel("t", port, *lines))
     program.up()
-    failure = program.wait_for_state("t", "blocked", "auth").failure
+    failure = program.wait_for_state("t", "blocked", cause).failure
     assert failure is not None
     return failure
 
 
-def test_a_server_that_also_wants_a_password_has_advice_of_its_own(sandbox: Sandbox) -> None:
+def test_a_server_that_also_wants_a_password_waits_for_a_person(sandbox: Sandbox) -> None:
     methods = {"AuthenticationMethods": "publickey,password", "PasswordAuthentication": "yes"}
-    failure = refused(sandbox, sandbox.sshd(known=True, **methods).port)
+    server = sandbox.sshd(known=True, **methods)
+    failure = refused(sandbox, server.port, cause="answer_needed")
 
-    assert f"accepted {sandbox.key}, but requires password in addition" in failure.message
-    assert f"`Match User {USER}`" in failure.hint
+    assert failure.message == "the login asks for a password, and no person is present to answer"
+    assert failure.hint == "tunnelkeeper unlock t"
+    assert failure.question
 
 
 def test_a_server_that_wants_a_second_key_says_so(sandbox: Sandbox) -> None:
@@ -38,18 +40,21 @@ def test_a_server_that_wants_a_second_key_says_so(sandbox: Sandbox) -> None:
     assert "add the other one to identity_files" in failure.hint
 
 
-def test_a_server_that_takes_only_passwords_is_named_so(sandbox: Sandbox) -> None:
+def test_a_server_that_takes_only_passwords_waits_for_a_person(sandbox: Sandbox) -> None:
     server = sandbox.sshd(PubkeyAuthentication="no", PasswordAuthentication="yes")
-    failure = refused(sandbox, server.port)
+    failure = refused(sandbox, server.port, cause="answer_needed")
 
-    assert failure.hint.startswith("the server takes no keys, only password")
+    assert "asks for a password" in failure.message
+    assert failure.hint == "tunnelkeeper unlock t"
 
 
 def test_without_a_key_the_advice_has_the_files_the_agent_and_a_command(sandbox: Sandbox) -> None:
     missing = sandbox.directory / "missing"
     server = sandbox.sshd(PasswordAuthentication="yes")
-    failure = refused(sandbox, server.port, f'identity_files = "{missing}"')
+    lines = f'identity_files = "{missing}"'
+    failure = refused(sandbox, server.port, lines, cause="answer_needed")
 
+    assert failure.hint.startswith("tunnelkeeper unlock t, or create a key: ssh-keygen")
     assert f"no key could be offered; no such file: {missing}; no agent" in failure.message
     assert "the server still accepts publickey, password" in failure.message
     assert f"ssh-copy-id -i {missing} -p {server.port} {USER}@127.0.0.1" in failure.hint

@@ -107,7 +107,7 @@ class Server:
             connection.abort()
 
 
-class _ServerCallbacks(asyncssh.SSHServer):
+class ServerCallbacks(asyncssh.SSHServer):
     """One client's connection."""
 
     def __init__(self, server: Server) -> None:
@@ -212,7 +212,7 @@ async def serve(
             certified_by.generate_host_certificate(server.host_key, "host", principals=principals)
         ]
     settings = {
-        "server_factory": lambda: _ServerCallbacks(server),
+        "server_factory": lambda: ServerCallbacks(server),
         "server_host_keys": [server.host_key],
         "server_host_certs": certificates,
         "gss_host": None,

@@ -93,6 +93,7 @@ class KeyLocks:
 
     def lock(self) -> Locked:
         """Forget all decrypted keys and all passwords. Live connections stay."""
+        self.context.login_memory.forget_refused()
         return Locked(self.context.unlocker.lock(), self.context.answers.forget_all())
 
     def _questions_of(self, tunnel: str) -> list[str]:

@@ -8,8 +8,15 @@ import asyncssh
 
 from tunnelkeeper.core import greetings
 from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.login_methods import PUBLICKEY
 from tunnelkeeper.ssh.auth.host_key_question import ask_about_key
-from tunnelkeeper.ssh.auth.login_failure import ssh_options, with_offers
+from tunnelkeeper.ssh.auth.login_failure import ServerReplies, ssh_options, with_offers
+from tunnelkeeper.ssh.auth.unanswered import (
+    rested,
+    unanswered_failure,
+    with_alternatives,
+    with_key_advice,
+)
 from tunnelkeeper.ssh.errors import to_failure
 
 if TYPE_CHECKING:
@@ -18,6 +25,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
     from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
     from tunnelkeeper.ssh.auth.identities import Identities
+    from tunnelkeeper.ssh.auth.login_answers import LoginAnswers
     from tunnelkeeper.ssh.connection import Connection
     from tunnelkeeper.ssh.context import ProgressListener, SshContext
     from tunnelkeeper.ssh.proxy_command import ProxyCommand
@@ -37,6 +45,7 @@ class FailedAttempt(Protocol):
     policy: HostKeyPolicy
     identities: Identities
     step: Step
+    answers: LoginAnswers
     login_timeout: float
 
     @property
@@ -57,6 +66,23 @@ async def failure_of(attempt: FailedAttempt, error: Exception) -> Failure:
 
 
 async def _described(attempt: FailedAttempt, error: Exception) -> Failure:
+    if attempt.step != "login":
+        return await _failure(attempt, error)
+    failure = unanswered_failure(attempt.answers, error, attempt.login_timeout)
+    if failure is None:
+        return rested(await _failure(attempt, error), attempt.answers)
+    replies = attempt.transport.login_replies if attempt.transport is not None else ServerReplies()
+    if PUBLICKEY not in replies.methods or replies.is_partial:
+        return failure
+    refused = attempt.identities.login_failure(replies, _ssh_options(attempt))
+    return attempt.identities.with_dependencies(with_key_advice(failure, refused))
+
+
+def _ssh_options(attempt: FailedAttempt) -> list[str]:
+    return ssh_options(attempt.host, attempt.jump.hosts if attempt.jump is not None else ())
+
+
+async def _failure(attempt: FailedAttempt, error: Exception) -> Failure:
     match error:
         case _ if attempt.step == "login" and attempt.identities.user_wait.is_slow:
             return attempt.identities.absent_user_failure()
@@ -69,10 +95,9 @@ async def _described(attempt: FailedAttempt, error: Exception) -> Failure:
             refused = attempt.policy.failure or attempt.verifier.failure
             return refused or attempt.verifier.failures.malformed(str(error))
         case asyncssh.PermissionDenied() if attempt.transport is not None:
-            jumps = attempt.jump.hosts if attempt.jump is not None else ()
-            options = ssh_options(attempt.host, jumps)
             replies = attempt.transport.login_replies
-            failure = attempt.identities.login_failure(replies, options)
+            failure = attempt.identities.login_failure(replies, _ssh_options(attempt))
+            failure = with_alternatives(failure, attempt.answers)
             return await attempt.identities.ask_for_passphrase(failure)
     if attempt.proxy_command is not None and attempt.step == "key_exchange":
         hint = "run the proxy command by hand to see its error message"

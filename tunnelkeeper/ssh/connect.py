@@ -18,6 +18,7 @@ import asyncssh
 from tunnelkeeper.core import greetings
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, FailureError
 from tunnelkeeper.core.keepalive import tcp_user_timeout
+from tunnelkeeper.core.login_methods import MethodOrder, allowed_methods
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import dial
 from tunnelkeeper.net.stream_transport import StreamTransport
@@ -33,6 +34,7 @@ from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
 from tunnelkeeper.ssh.client_options import client_options
 from tunnelkeeper.ssh.connection import Connection
 from tunnelkeeper.ssh.connection_tracker import NetworkChangedError
+from tunnelkeeper.ssh.hop_route import login_answers, way_to
 from tunnelkeeper.ssh.proxy_command import ProxyCommand
 from tunnelkeeper.ssh.transport import ClientTransport
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.ssh.auth.login_answers import LoginAnswers
     from tunnelkeeper.ssh.context import ProgressListener, SshContext
     from tunnelkeeper.ssh.login_limiter import LoginSlot
 
@@ -57,32 +60,37 @@ this address for a while (PerSourcePenalties), so we give up first."""
 
 
 async def connect_hop(
-    host: Host, jump: Connection | None, context: SshContext, progress: ProgressListener
+    host: Host,
+    jump: Connection | None,
+    context: SshContext,
+    progress: ProgressListener,
+    *,
+    is_shared: bool = False,
 ) -> Connection:
     """Connect to a host, directly or through a jump host, trying its ports in order.
 
     A port whose server has begun the login is the right one. The next one would only ask the
-    person at the agent again.
+    person at the agent again. is_shared: whether other tunnels will use the connection too.
 
     Raises:
         FailureError: The failure of the last port.
     """
     *others, last = host.ports
     for port in others:
-        attempt = ConnectAttempt(host, port, jump, context, progress)
+        attempt = ConnectAttempt(host, port, jump, context, progress, is_shared)
         try:
             return await attempt.run()
         except FailureError as failed:
             if attempt.step == "login" or failed.failure.cause not in NEXT_PORT_CAUSES:
                 raise
             progress.info(f"port {port}: {failed.failure}; trying the next port")
-    attempt = ConnectAttempt(host, last, jump, context, progress)
+    attempt = ConnectAttempt(host, last, jump, context, progress, is_shared)
     try:
         return await attempt.run()
     except FailureError:
         if not attempt.is_overtaken:
             raise
-    return await ConnectAttempt(host, last, jump, context, progress).run()
+    return await ConnectAttempt(host, last, jump, context, progress, is_shared).run()
 
 
 @dataclass(slots=True)
@@ -90,6 +98,8 @@ class ConnectAttempt:
     """One attempt to connect to one port of one host.
 
     Attributes:
+        is_shared: Whether other tunnels will use the connection too.
+        answers: The answers of its login.
         deadline: The time limit of the steps before the login, then that of the login.
         slot: Its place among the concurrent logins to the server.
         is_overtaken: Whether what it failed for has changed meanwhile: another login saved a host
@@ -103,10 +113,12 @@ class ConnectAttempt:
     jump: Connection | None
     context: SshContext
     progress: ProgressListener
+    is_shared: bool = False
     transport: ClientTransport | None = None
     callbacks: ClientCallbacks | None = None
     deadline: asyncio.Timeout = field(init=False)
     slot: LoginSlot = field(init=False)
+    answers: LoginAnswers = field(init=False)
     slow_login: asyncio.TimerHandle | None = None
     logged_in: asyncio.Future[None] = field(init=False)
     proxy_command: ProxyCommand | None = None
@@ -129,16 +141,24 @@ class ConnectAttempt:
         Raises:
             FailureError: The attempt failed. Nothing of it is left.
         """
+        host = replace(self.host, ports=(self.port,))
+        self.answers = login_answers(host, self.jump, self.context, self.progress)
+        self.answers.deadline = lambda: self.deadline.when() or 0.0
+        self.answers.on_asking = self._on_asking
+        problem = ""
         try:
             return await self._connect_with_slot()
         except (OSError, asyncssh.Error, ValueError) as error:
             async with self._discarding():
                 failure = await failure_of(self, error)
                 self.is_overtaken |= self.step == "login" and self.identities.was_unlocked
+                problem = failure.message
                 raise FailureError(failure) from error
         except BaseException:
             async with self._discarding():
                 raise
+        finally:
+            await self.answers.ended(problem)  # it does nothing after a success
 
     @property
     def local_address(self) -> str | None:
@@ -159,6 +179,7 @@ class ConnectAttempt:
             finally:
                 self._cancel_slow_login()
             self.slot.succeeded()
+            await self.answers.succeeded(is_shared=self.is_shared)
             return connection
 
     @property
@@ -195,12 +216,12 @@ class ConnectAttempt:
     @property
     def _server(self) -> tuple[object, ...]:
         """The server as the login limiter knows it: its address, and the way to it."""
-        way: list[str] = [self.host.proxy_command] if self.host.proxy_command is not None else []
-        jump = self.jump
-        while jump is not None:
-            way.append(str(jump.host))
-            jump = jump.jump
-        return self.host.hostname, self.port, *way
+        return self.host.hostname, self.port, *way_to(self.host, self.jump)
+
+    def _on_asking(self) -> None:
+        """Let other logins proceed while a person is asked."""
+        self.slot.release()
+        self._cancel_slow_login()
 
     async def _prepare(self) -> None:
         """Read the files that the login needs. One on a disk that hangs must not hold a slot."""
@@ -239,13 +260,19 @@ class ConnectAttempt:
         self.transport.check_host_key = self.policy.check_host_key
         self.transport.verify_certificate = self.verifier.verify_certificate
         self.transport.before_login = self._before_login
+        self.transport.answers = self.answers
+        self.answers.record = self.identities.record
+        self.answers.replies = self.transport.login_replies
+        self.transport.methods = MethodOrder(allowed_methods(self.host))
         await self._connect_transport(self.transport)
         self._set_step("key_exchange")
         self.transport.last_received_at = time.monotonic()
         self.transport.on_step = self._set_step
         self.transport.set_extra_info(host=self.host.hostname, port=self.port)
         await self.logged_in
-        self._warn_of_weak_key_exchange()
+        name = self.transport.key_exchange
+        if warning := algorithms.weak_key_exchange_warning(self.host, name):
+            self.progress.info(f"{self.hop}: {warning}")
         host = self.identities.host
         connection = Connection(host, self.transport, callbacks, self.jump, self.proxy_command)
         self.context.connection_tracker.connections.add(connection)
@@ -291,12 +318,6 @@ class ConnectAttempt:
             hint = "correct the variable SHELL, or unset it"
             raise FailureError(Failure(Cause.PROXY, message, self.hop, hint)) from error
         return connected
-
-    def _warn_of_weak_key_exchange(self) -> None:
-        """Log a key exchange that a quantum computer could break, as WarnWeakCrypto asks for."""
-        name = self.transport.key_exchange if self.transport is not None else ""
-        if warning := algorithms.weak_key_exchange_warning(self.host, name):
-            self.progress.info(f"{self.hop}: {warning}")
 
     def _set_step(self, step: Step) -> None:
         self.step = step

@@ -115,21 +115,26 @@ class ConnectionPool:
             share.task.cancel()
         await self._tasks.__aexit__(kind, error, traceback)
 
-    async def connect(self, host_chain: HostChain, progress: ProgressListener) -> HopConnections:
-        """Connect to the last host of a chain.
+    async def connect(
+        self, host_chain: HostChain, progress: ProgressListener, *, is_shared: bool = False
+    ) -> HopConnections:
+        """Connect to the last host of a chain. is_shared: whether other tunnels will use it too.
 
         Raises:
             FailureError: A hop failed.
         """
         if len(host_chain) == 1:
-            return HopConnections(
-                await connect_hop(host_chain[0], None, self.context, progress), host_chain, None
+            connection = await connect_hop(
+                host_chain[0], None, self.context, progress, is_shared=is_shared
             )
+            return HopConnections(connection, host_chain, None)
         pooled = self._acquire(host_chain[:-1], progress)
         try:
             progress.step(str(host_chain[-2]), "connect")
             jump = await pooled.wait_connected()
-            connection = await connect_hop(host_chain[-1], jump.connection, self.context, progress)
+            connection = await connect_hop(
+                host_chain[-1], jump.connection, self.context, progress, is_shared=is_shared
+            )
         except BaseException:
             await pooled.release()
             raise
@@ -149,7 +154,7 @@ class ConnectionPool:
         self, host_chain: HostChain, progress: ProgressListener
     ) -> HopConnections | FailureError:
         try:
-            opened = await self.connect(host_chain, progress)
+            opened = await self.connect(host_chain, progress, is_shared=True)
         except FailureError as failed:
             return failed  # raised, it would cancel the other tasks of the group
         opened.connection.measure_round_trip(progress.info)

@@ -15,6 +15,7 @@ from tunnelkeeper.questions.stored_answers import stored_answers
 from tunnelkeeper.ssh.auth.agent import AgentKeyLists
 from tunnelkeeper.ssh.auth.key_unlocker import KeyUnlocker
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
+from tunnelkeeper.ssh.auth.login_memory import LoginMemory
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles
 from tunnelkeeper.ssh.connection_tracker import ConnectionTracker
@@ -45,6 +46,7 @@ class SshContext:
         questions: Where logins ask what only a person can answer.
         answers: Where answers are stored, so that no person is asked.
         unlocker: Decrypts the private keys that need a passphrase.
+        login_memory: What earlier logins have shown, such as the secrets that were refused.
         wall_time: Returns the Unix time, for the validity of certificates.
     """
 
@@ -59,6 +61,7 @@ class SshContext:
     questions: QuestionBoard = field(default_factory=QuestionBoard)
     answers: AnswerSources = field(default_factory=stored_answers)
     unlocker: KeyUnlocker = field(init=False)
+    login_memory: LoginMemory = field(default_factory=LoginMemory)
     wall_time: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:

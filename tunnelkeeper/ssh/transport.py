@@ -23,8 +23,8 @@ from tunnelkeeper.ssh.asyncssh_logging import SILENCE
 from tunnelkeeper.ssh.auth.agent import SessionBinding
 from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
 from tunnelkeeper.ssh.auth.key_blobs import host_key_in
-from tunnelkeeper.ssh.auth.login_failure import ServerReplies
-from tunnelkeeper.ssh.auth.login_replies import process_failure, tolerate_key_type_names
+from tunnelkeeper.ssh.auth.login_replies import process_failure
+from tunnelkeeper.ssh.auth.method_choice import MethodChoiceMixin
 from tunnelkeeper.ssh.auth.openssh_certificate import is_certificate, parse_certificate
 from tunnelkeeper.ssh.bounded_connection import BoundedConnection
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
@@ -199,7 +199,12 @@ class BaseTransport(BoundedConnection):
 
 
 class ClientTransport(  # type: ignore[misc]  # create_server returns a listener of our own
-    GreetingMixin, ForwardedChannelsMixin, DebugMessageMixin, BaseTransport, SSHClientConnection
+    MethodChoiceMixin,
+    GreetingMixin,
+    ForwardedChannelsMixin,
+    DebugMessageMixin,
+    BaseTransport,
+    SSHClientConnection,
 ):
     """One SSH connection to a server.
 
@@ -214,7 +219,6 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
         verify_certificate: Returns whether to accept a host certificate or the key in it.
         before_login: Called when the host key is verified. What it returns is awaited before
             anything of the login is sent. It may raise HostKeyNotVerifiable.
-        login_replies: What the server answered to the requests of the login.
     """
 
     def _process_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
@@ -241,7 +245,6 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
         self.before_login: Callable[[], Awaitable[None] | None] | None = None
         self._accepted_host_key = b""
         self._exchange_signature = b""
-        self.login_replies = ServerReplies()
 
     def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
         """Process data from the peer, and start a key exchange when the limit is reached."""
@@ -314,11 +317,6 @@ class ClientTransport(  # type: ignore[misc]  # create_server returns a listener
         """What the server says about the signatures that it accepts."""
         names = (name.decode("ascii", "replace") for name in self._server_sig_algs)
         return ServerSignatures(frozenset(names), self.get_extra_info("server_version") or "")
-
-    def try_next_auth(self, *, next_method: bool = False) -> None:
-        """Try the next login method."""
-        super().try_next_auth(next_method=next_method)
-        tolerate_key_type_names(self._auth)
 
     async def public_key_auth_requested(self) -> Offer | None:  # type: ignore[override]
         """Return the next key to offer, or None.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
@@ -140,6 +141,10 @@ class KeyUnlocker:
             self.keys.unlocked.limit((await self._subject(path)).about, seconds)
             return ""
         return await self.ask(path, seconds=seconds) if _is_locked(loaded) else loaded
+
+    def command_for(self, tunnel: str) -> str:
+        """Return the command that lets a person log a tunnel in, or an empty string."""
+        return f"{self.command} {printable(shlex.quote(tunnel))}" if self.command else ""
 
     def lock(self) -> int:
         """Forget all decrypted keys. Return how many there were."""

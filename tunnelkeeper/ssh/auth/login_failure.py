@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.login_methods import allowed_methods
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.auth.private_keys import KeyProblem, Unusable
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 PASSWORD_METHODS = frozenset({"password", "keyboard-interactive"})
 """Methods that let ssh-copy-id log in."""
+
+SETTINGS = {
+    "password": "PasswordAuthentication",
+    "keyboard-interactive": "KbdInteractiveAuthentication",
+}
+"""The settings of ssh_config(5) that allow these methods."""
 
 
 @dataclass(slots=True)
@@ -71,6 +78,21 @@ class LoginRecord:
         return [p for p in self.problems if p.kind is not Unusable.MISSING]
 
 
+def waits_for_passphrase(record: LoginRecord, replies: ServerReplies) -> bool:
+    """Return whether an encrypted key could log in. Its passphrase is asked for first."""
+    is_locked = any(p.kind is Unusable.ENCRYPTED for p in record.problems)
+    return is_locked and (_takes_keys(replies) or not replies.is_partial)
+
+
+def needs_answer(host: Host, record: LoginRecord, replies: ServerReplies) -> bool:
+    """Return whether a login cannot succeed without a person's answer, as far as is known.
+
+    If the server has refused keys, an administrator may still add one, so the tunnel retries.
+    """
+    takes_keys = _takes_keys(replies) and host.pubkey_authentication
+    return replies.is_partial or not takes_keys or not record.offered
+
+
 def login_failure(
     host: Host, record: LoginRecord, replies: ServerReplies, ssh_options: Sequence[str] = ()
 ) -> Failure:
@@ -81,7 +103,7 @@ def login_failure(
     message = f"login as {host.user} refused{_message(record, replies)}"
     files = (*host.identity_files, *host.certificate_files)
     encrypted = [p for p in record.problems if p.kind is Unusable.ENCRYPTED]
-    if encrypted and (_takes_keys(replies) or not replies.is_partial):
+    if waits_for_passphrase(record, replies):
         return Failure(Cause.ANSWER_NEEDED, message, str(host), encrypted[0].remedy, files)
     hint = _hint(host, record, replies, ssh_options)
     return Failure(Cause.AUTH, message, str(host), hint, files)
@@ -132,18 +154,12 @@ def _hint(
     if replies.is_partial and _takes_keys(replies):
         return "the server requires several keys: add the other one to identity_files"
     if replies.is_partial:
-        return (
-            "tunnelkeeper answers no questions. Exempt this user in the server's sshd_config: "
-            f"`AuthenticationMethods publickey` below `Match User {printable(host.user)}`"
-        )
+        return _hint_without_keys(host, replies)
     for problem in record.reportable_problems:
         if problem.remedy:
             return problem.remedy
     if methods and not _takes_keys(replies):
-        return (
-            f"the server takes no keys, only {methods}; tunnelkeeper logs in with keys only: set "
-            "`PubkeyAuthentication yes` in its sshd_config"
-        )
+        return f"the server takes no keys, only {methods}. {_hint_without_keys(host, replies)}"
     if record.signed:
         return (
             "the account may be expired, locked or not allowed to log in: the server's log has "
@@ -158,6 +174,21 @@ def _hint(
     if methods and PASSWORD_METHODS.isdisjoint(replies.methods):
         steps += ". This server takes no passwords: run it where you can already log in"
     return steps
+
+
+def _hint_without_keys(host: Host, replies: ServerReplies) -> str:
+    """Return the advice for a server that wants none of the keys, or something in addition."""
+    allowed = allowed_methods(host)
+    if any(method in allowed for method in replies.methods):
+        return "these methods ask for a password or a code: see the settings of this host"
+    forbidden = [method for method in replies.methods if method in PASSWORD_METHODS]
+    if forbidden:
+        names = ", ".join(SETTINGS[method] for method in forbidden)
+        return f"the settings of this host forbid what it wants: allow {names}"
+    return (
+        "tunnelkeeper supports publickey, keyboard-interactive and password: allow one of them "
+        f"in the server's sshd_config, below `Match User {printable(host.user)}`"
+    )
 
 
 def ssh_copy_id(host: Host, key: str, ssh_options: Sequence[str] = ()) -> str:

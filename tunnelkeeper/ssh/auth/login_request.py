@@ -1,0 +1,77 @@
+"""One request of a login by password or keyboard-interactive, and what was sent for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from tunnelkeeper.questions.sources import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tunnelkeeper.core.secret import Secret
+
+PASSWORD_CHANGE = "password change"  # noqa: S105  a label, not a secret
+"""The label of a request that changes the password. Its secrets are a pair."""
+
+
+class LoginAbandonedError(Exception):
+    """A login ends before the server has decided, because no answer can be given."""
+
+
+class LoginProgress(Log, Protocol):
+    """Where a login reports what it does; a ProgressListener is one."""
+
+    def debug(self, text: str) -> None:
+        """Log a detail for troubleshooting."""
+
+    def waiting(self, text: str) -> None:
+        """Report what a person must do for the login to go on; empty if nothing any more."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One request of a login, up to the server's decision.
+
+    Attributes:
+        secrets: The answers without echo that were sent, in order.
+        password: That of them which is the password now, if it is known.
+        source: Which store the password comes from; empty if it was typed.
+        is_typed: Whether a person has answered.
+        has_codes: Whether other things than a password were asked for.
+        changes: The answers to prompts that change the password.
+        is_change: Whether it is a request that changes the password (RFC 4252 section 8).
+    """
+
+    method: str
+    secrets: list[Secret] = field(default_factory=list)
+    password: Secret | None = None
+    source: str = ""
+    is_typed: bool = False
+    has_codes: bool = False
+    changes: list[Secret] = field(default_factory=list)
+    is_change: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name under which its secrets are remembered if they are refused."""
+        return PASSWORD_CHANGE if self.is_change else self.method
+
+    @property
+    def proved_password(self) -> Secret | None:
+        """The password that a success proves, after a change the new one. None: not known."""
+        if not self.changes:
+            return self.password
+        *_, first, second = [None, *self.changes]
+        return second if first == second else None
+
+    def wipe(self) -> None:
+        """Wipe its secrets."""
+        wipe(self.secrets)
+
+
+def wipe(secrets: Iterable[Secret]) -> None:
+    """Wipe secrets that are not needed any more."""
+    for secret in secrets:
+        secret.wipe()
