@@ -12,8 +12,8 @@ import pytest
 from tests.questions.source_log import Lines
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.core.questions import MAX_ANSWER_SIZE
-from tunnelkeeper.questions import answer_commands
 from tunnelkeeper.questions.answer_commands import AnswerCommands
+from tunnelkeeper.questions.printed_answer import MAX_STDERR_LINES, PrintedAnswer
 from tunnelkeeper.questions.sources import HopKey, SourceError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ async def test_a_machine_without_resources_is_no_failed_program(
     async def fail(*_: object, **_options: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(answer_commands._Run, "start", fail)
+    monkeypatch.setattr(PrintedAnswer, "start", fail)
     with pytest.raises(OSError, match="Too many open files"):
         await password(shell("echo secret"))
 
@@ -136,7 +136,7 @@ async def test_the_standard_error_is_logged_and_the_output_is_not() -> None:
     script = "echo secret; printf 'a \\33[2J\\n' >&2; for i in $(seq 100); do echo $i >&2; done"
     assert await password(shell(script), lines) == b"secret"
     assert lines.infos[0] == "password_command: a \\x1b[2J"
-    assert len(lines.infos) == answer_commands.MAX_STDERR_LINES
+    assert len(lines.infos) == MAX_STDERR_LINES
     assert lines.infos[-1].endswith("(further output is not logged)")
     assert "secret" not in str(lines)
 

@@ -37,6 +37,7 @@ from tunnelkeeper.net.line_writer import LineWriter
 from tunnelkeeper.net.out_of_memory import end_when_out_of_memory
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import use_daemon_threads
+from tunnelkeeper.questions.askpass import asking_by_program
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
@@ -186,6 +187,9 @@ async def _run_supervisor(
         async with (
             ControlServer(socket_path, supervisor).serving(tasks),
             monitoring(monitor, tasks),
+            asking_by_program(
+                ssh_context.questions, tasks, lambda text: event_log.write("info", "", text)
+            ),
         ):
             event_log.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
             started = await supervisor.start(list(request.names), request.group)

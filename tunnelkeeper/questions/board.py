@@ -166,7 +166,7 @@ class QuestionBoard:
             self._forget_if_closed(change.question.id)
         self._publish(changes)
         # A login that several tunnels share ran for another one, which no person attends.
-        if any(self._rests(q) for q in joined) and self._attending({tunnel}):
+        if any(self._rests(q) for q in joined) and self.attending({tunnel}):
             self.retry(tunnel)
 
     # -- for connection attempts -------------------------------------------------------------
@@ -324,9 +324,10 @@ class QuestionBoard:
     def _present_clients(self, dialog: LoginDialog, question: Question | None) -> set[Hashable]:
         tunnels = {dialog.tunnel, *(question.tunnels if question is not None else ())}
         claimants = self._book.claimants(question.id) if question is not None else set()
-        return self._attending(tunnels) | claimants
+        return self.attending(tunnels) | claimants
 
-    def _attending(self, tunnels: Iterable[str]) -> set[Hashable]:
+    def attending(self, tunnels: Iterable[str]) -> set[Hashable]:
+        """Return the clients that are present for one of these tunnels."""
         names = set(tunnels)
         return {client for client in self._attendance if self._attends(client, names)}
 
@@ -342,7 +343,7 @@ class QuestionBoard:
     def _start_attended_login(self, question_id: str) -> None:
         """Let a tunnel that waits log in now, if a person is there already."""
         question = next((q for q in self.questions if q.id == question_id), None)
-        if question is not None and self._attending(question.tunnels):
+        if question is not None and self.attending(question.tunnels):
             self._start_login(question)
 
     def _rests(self, question: Question) -> bool:
