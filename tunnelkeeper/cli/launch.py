@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunnelkeeper.config import Problem
+    from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.core.resolved_settings import ResolvedTunnel
+    from tunnelkeeper.oneshot.trust import Person
     from tunnelkeeper.relay.initial_files import InitialFiles
     from tunnelkeeper.relay.set_up import Added
     from tunnelkeeper.systemd.unit_templates import Ready
@@ -76,6 +78,15 @@ def connect(
     from tunnelkeeper.oneshot import connect
 
     return connect.connect(str(config), reference, target, pump)
+
+
+def trust(
+    config: Path, reference: str, fingerprints: tuple[str, ...], person: Person
+) -> Failure | None:
+    """Walk a host chain and accept its host keys. Return why that failed, or None."""
+    from tunnelkeeper.oneshot import trust
+
+    return trust.trust(str(config), reference, fingerprints, person)
 
 
 def autossh(

@@ -63,6 +63,7 @@ SUBCOMMANDS = (
     ),
     Subcommand("demo", "tunnelkeeper.cli.demo", "a tunnel of every kind on loopback, to try"),
     Subcommand("connect", "tunnelkeeper.cli.connect", "stdin and stdout through a tunnel (ssh -W)"),
+    Subcommand("trust", "tunnelkeeper.cli.trust", "show and accept the host keys of a tunnel"),
     Subcommand("autossh", "tunnelkeeper.cli.autossh", "run a command line of autossh"),
     Subcommand("relay", "tunnelkeeper.cli.relay", "the relay server for machines behind NAT"),
     Subcommand("import", "tunnelkeeper.cli.import_", "existing setups as tables for tunnels.toml"),

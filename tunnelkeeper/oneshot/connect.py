@@ -53,7 +53,7 @@ def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> 
     disable_core_dumps()
     silence_asyncssh()
     try:
-        configuration = _load_configuration(config_path)
+        configuration = load_configuration(config_path)
         address = parse_target(target)
         stderr = LineWriter(stderr_sink(), lambda count: f"{PROGRAM}: {loss_text(count)}\n")
         with closing(stderr), unwrap_exception_groups():
@@ -83,7 +83,7 @@ async def _connect(
 ) -> None:
     loop = asyncio.get_running_loop()
     use_daemon_threads(loop)
-    host_chain = await _resolve_hosts(configuration, host)
+    host_chain = await resolve_hosts(configuration, host)
     async with ConnectionPool(SshContext()) as pool:
         hop_connections = await pool.connect(host_chain, _WarningsOnly(host, stderr))
         hop_connections.connection.measure_round_trip(lambda _: None)
@@ -107,7 +107,11 @@ async def _connect(
             await hop_connections.close()
 
 
-async def _resolve_hosts(configuration: Configuration, host: str) -> tuple[Host, ...]:
+async def resolve_hosts(configuration: Configuration, host: str) -> tuple[Host, ...]:
+    """Return the chain of a tunnel, of a host of the config file, or of a host of ssh_config.
+
+    Raises SshConfigError.
+    """
     lookup = lookup_for(configuration)
     tunnel = configuration.tunnels.get(host)
     if tunnel is not None:
@@ -116,7 +120,7 @@ async def _resolve_hosts(configuration: Configuration, host: str) -> tuple[Host,
     return await lookup.resolve_reference(host)
 
 
-def _load_configuration(path: str) -> Configuration:
+def load_configuration(path: str) -> Configuration:
     """Load the config file, if it exists. A host of ssh_config does not need one."""
     return load(path) if Path(path).exists() else Configuration(path)
 

@@ -66,31 +66,34 @@ async def connect_hop(
     progress: ProgressListener,
     *,
     is_shared: bool = False,
+    kind: type[ConnectAttempt] | None = None,
 ) -> Connection:
     """Connect to a host, directly or through a jump host, trying its ports in order.
 
     A port whose server has begun the login is the right one. The next one would only ask the
     person at the agent again. is_shared: whether other tunnels will use the connection too.
+    kind: the class of the attempts, ConnectAttempt by default.
 
     Raises:
         FailureError: The failure of the last port.
     """
+    make = ConnectAttempt if kind is None else kind
     *others, last = host.ports
     for port in others:
-        attempt = ConnectAttempt(host, port, jump, context, progress, is_shared)
+        attempt = make(host, port, jump, context, progress, is_shared)
         try:
             return await attempt.run()
         except FailureError as failed:
             if attempt.step == "login" or failed.failure.cause not in NEXT_PORT_CAUSES:
                 raise
             progress.info(f"port {port}: {failed.failure}; trying the next port")
-    attempt = ConnectAttempt(host, last, jump, context, progress, is_shared)
+    attempt = make(host, last, jump, context, progress, is_shared)
     try:
         return await attempt.run()
     except FailureError:
         if not attempt.is_overtaken:
             raise
-    return await ConnectAttempt(host, last, jump, context, progress, is_shared).run()
+    return await make(host, last, jump, context, progress, is_shared).run()
 
 
 @dataclass(slots=True)
