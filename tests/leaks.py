@@ -118,6 +118,8 @@ class LeakGuard:
                 leaks.extend(_end_children())
             if self._uses_resources or not self._hears_of_resources:
                 gc.collect()
+                if not self._wide_fixtures:
+                    gc.freeze()  # what is left is held by modules and caches
                 self._uses_resources = False
         leaks += self._asyncio_errors
         self._asyncio_errors.clear()

@@ -12,7 +12,7 @@ from tunnelkeeper.control.payloads import TunnelEvent
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.cli.conftest import Tool
 
@@ -42,7 +42,13 @@ class FakeLaunch:
         self.foreground_runs: list[RunRequest] = []
 
     def run(
-        self, config: Path, socket: Path, names: tuple[str, ...], group: str | None, ready: str
+        self,
+        config: Path,
+        socket: Path,
+        names: tuple[str, ...],
+        group: str | None,
+        ready: str,
+        _on_started: Callable[[list[str]], None],
     ) -> int:
         self.foreground_runs.append(RunRequest(config, socket, names, group, ready))
         return 7

@@ -33,7 +33,7 @@ from tunnelkeeper.tunnel.snapshots import question_event, question_snapshot
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from tunnelkeeper.core.questions import Change, Question
@@ -242,6 +242,10 @@ class RunningServer:
         """
         coroutine = self._publish(events, after_subscription, then_shut_down)
         asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def run(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Run a coroutine in the loop's thread, and wait for it."""
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE)
 
     async def _publish(
         self, events: tuple[Event, ...], after_subscription: bool, then_shut_down: bool

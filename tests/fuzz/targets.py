@@ -17,9 +17,6 @@ from tests.fuzz.seeds import (
     KEY_BLOB,
     KNOWN_HOSTS,
     KRL,
-    OPENSSH_KEY,
-    PEM_KEY,
-    PKCS8_KEY,
     RELAY,
     SSH_CONFIG,
     TUNNELS,
@@ -62,7 +59,6 @@ from tunnelkeeper.relay import authorized_keys, bans
 from tunnelkeeper.relay import config as relay_config
 from tunnelkeeper.relay.key_file import KeyFile
 from tunnelkeeper.ssh.auth import known_hosts, openssh_certificate, revocation_list
-from tunnelkeeper.ssh.auth.key_encryption import BrokenKeyError, encryption_of
 from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery, SshConfigReader
 from tunnelkeeper.sshconfig import Request, gather_facts
 from tunnelkeeper.sshconfig.ssh_g_output import parse_output
@@ -171,12 +167,6 @@ def read_revocation_list(data: bytes) -> None:
         revocation_list.parse(data)
 
 
-def read_encrypted_key(data: bytes) -> None:
-    """Read how a private key file is encrypted; refuse a broken one."""
-    with suppress(BrokenKeyError):
-        encryption_of(data)
-
-
 def read_certificate(data: bytes) -> None:
     openssh_certificate.signer_of(data)
     with suppress(openssh_certificate.CertificateError):
@@ -273,12 +263,6 @@ TARGETS = (
     ),
     Target("revocation list", read_revocation_list, (KRL, KEY), (b"\x01", b"\xff\xff\xff\xff")),
     Target("certificate", read_certificate, (CERTIFICATE, KEY_BLOB), (b"\0\0\0\0", b"\xff" * 4)),
-    Target(
-        "encrypted key",
-        read_encrypted_key,
-        (OPENSSH_KEY, PEM_KEY, PKCS8_KEY),
-        (b"-----BEGIN ", b"ENCRYPTED ", b"PRIVATE KEY-----", b"\n", b"AAAA", b"DEK-Info: ", b":"),
-    ),
     Target(
         "forward spec",
         read_forward_spec,

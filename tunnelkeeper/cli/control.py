@@ -9,8 +9,11 @@ import click
 import msgspec
 
 from tunnelkeeper import paths
+from tunnelkeeper.cli.answering import asking, no_questions
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
+from tunnelkeeper.cli.up import print_results
+from tunnelkeeper.cli.wait import NO_ANSWERS, is_settled, wait_until
 from tunnelkeeper.control import lock_files
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -19,6 +22,9 @@ from tunnelkeeper.systemd import systemctl
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.control.client import Client
+
+SETTLE_TIMEOUT = 30.0
+"""Seconds that `restart` waits for its tunnels on a terminal, without the time for answers."""
 
 END_TIMEOUT = 10.0
 """Seconds for the supervisor to end. It takes at most five."""
@@ -50,15 +56,25 @@ def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
 @click.command()
 @tunnel_selection
 @click.option("--graceful", is_flag=True, help="Connect first, and let open transfers finish.")
+@no_questions
 @click.pass_obj
-def restart(settings: Settings, names: tuple[str, ...], group: str | None, graceful: bool) -> int:
-    """Close tunnels and reconnect at once. This ends a wait for the next attempt too."""
+def restart(
+    settings: Settings, names: tuple[str, ...], group: str | None, graceful: bool, batch: bool
+) -> int:
+    """Close tunnels and reconnect at once. This ends a wait for the next attempt too.
+
+    On a terminal it asks what a login needs to know, and waits until the tunnels have settled.
+    """
     if not names and group is None:
         raise click.UsageError("name the tunnels to restart, or a group with --group")
     with settings.client_for_config(WORK_TIMEOUT) as client:
         restarted = client.restart(expand_names(client, names), group, graceful=graceful)
-    click.echo(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")
-    return ExitCode.OK
+        click.echo(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")
+        with asking(client, restarted, asks=not batch) as answers:
+            if answers is NO_ANSWERS:
+                return ExitCode.OK
+            deadline = time.monotonic() + SETTLE_TIMEOUT
+            return print_results(wait_until(client, restarted, is_settled, deadline, answers))
 
 
 @click.command()

@@ -64,11 +64,21 @@ def show(config: Path, name: str) -> ResolvedTunnel:
         raise CommandError(str(error)) from error
 
 
-def run(config: Path, socket: Path, names: tuple[str, ...], group: str | None, ready: Ready) -> int:
-    """Run the supervisor. Return its exit code."""
+def run(
+    config: Path,
+    socket: Path,
+    names: tuple[str, ...],
+    group: str | None,
+    ready: Ready,
+    on_started: Callable[[list[str]], None] = lambda _: None,
+) -> int:
+    """Run the supervisor. Return its exit code.
+
+    on_started: called once with the tunnels that were started, when the socket is served.
+    """
     from tunnelkeeper.daemon import main
 
-    return main.run(str(config), socket, names, group, ready)
+    return main.run(str(config), socket, names, group, ready, on_started)
 
 
 def connect(

@@ -56,6 +56,11 @@ SUBCOMMANDS = (
     Subcommand("dashboard", "tunnelkeeper.cli.dashboard", "watch and control on the full screen"),
     Subcommand("wait", "tunnelkeeper.cli.wait", "wait until tunnels are up or down"),
     Subcommand("logs", "tunnelkeeper.cli.logs", "show what happened, newest last"),
+    Subcommand("unlock", "tunnelkeeper.cli.unlock", "answer what tunnels wait for", "unlock"),
+    Subcommand("lock", "tunnelkeeper.cli.unlock", "forget keys and passwords in memory", "lock"),
+    Subcommand(
+        "questions", "tunnelkeeper.cli.unlock", "what only a person can answer", "questions"
+    ),
     Subcommand("reload", "tunnelkeeper.cli.control", "read the config file again", "reload"),
     Subcommand("check", "tunnelkeeper.cli.check", "validate the config file, connect to nothing"),
     Subcommand(

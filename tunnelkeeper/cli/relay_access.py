@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from tunnelkeeper.cli.duration_option import parse_duration
 from tunnelkeeper.cli.relay_instance import connect
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT
-from tunnelkeeper.config.errors import InvalidValueError
-from tunnelkeeper.config.value_parsers import positive_duration
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.presentation.formatting import format_moment, parse_time
@@ -29,15 +28,6 @@ class _Answer(msgspec.Struct, frozen=True):
     until: str | None = None
     disconnected: list[str] = []
     problem: str | None = None
-
-
-def _duration(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return positive_duration(text if not text.isdecimal() else int(text))
-    except (InvalidValueError, ValueError) as error:
-        raise click.BadParameter(printable(str(error))) from error
 
 
 @click.command(short_help="disconnect the clients of a user or a key")
@@ -59,7 +49,7 @@ def kick(settings: Settings, target: str, config: str | None, as_json: bool) -> 
     "--for",
     "seconds",
     metavar="DURATION",
-    callback=_duration,
+    callback=parse_duration,
     help="How long, such as 90s, 10m, 1h or 7d; without it, until `relay unban`.",
 )
 @_config

@@ -11,6 +11,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, wait
+from tunnelkeeper.cli.answering import asking, asking_beside, no_questions
 from tunnelkeeper.cli.names import expand, expand_names
 from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
 from tunnelkeeper.config import ConfigError, load
@@ -25,6 +26,7 @@ from tunnelkeeper.systemd.unit_templates import Ready
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.control.client import Client
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 
 @click.command()
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     help="With --detach or a running supervisor: wait at most this many seconds.",
 )
 @click.option("--no-wait", is_flag=True, help="Do not wait until a running supervisor is done.")
+@no_questions
 @click.option(
     "--ready",
     type=click.Choice(get_args(Ready)),
@@ -56,42 +59,47 @@ def command(
     detach: bool,
     timeout: float,
     no_wait: bool,
+    batch: bool,
     ready: Ready,
 ) -> int:
     """Hold tunnels up; without a NAME or a group, all with autostart.
 
     A running supervisor is asked to start them. Then, and with --detach, the exit code is 1 if one
-    of them is not up, and the reason is printed.
+    of them is not up, and the reason is printed. What a login needs to know, such as a passphrase,
+    is asked on the terminal.
     """
     deadline = time.monotonic() + timeout
     if is_waiting(os.environ) and not detach:
         # A service manager expects this process to be the supervisor, or else to fail.
-        return _run(settings, names, group, ready)
+        return _run(settings, names, group, ready, asks=False)
     try:
         client = _running_supervisor(settings)
     except ForeignSocketError as error:
         raise CommandError(str(error)) from error
     except NoSupervisorError:
         if not detach:
-            return _run(settings, names, group, ready)
-        return start_in_background(settings, names, group, deadline)
+            return _run(settings, names, group, ready, asks=not batch)
+        return start_in_background(settings, names, group, deadline, asks=not batch)
     with client:
         names = tuple(expand_names(client, names))
         started = _start(settings, client, names, group)
         if not no_wait:
-            return wait_until_settled(client, started, deadline)
+            return wait_until_settled(client, started, deadline, asks=not batch)
     click.echo(f"a supervisor is running already; it was asked to start {join_names(started)}")
     return ExitCode.OK
 
 
-def _run(settings: Settings, names: tuple[str, ...], group: str | None, ready: Ready) -> int:
+def _run(
+    settings: Settings, names: tuple[str, ...], group: str | None, ready: Ready, *, asks: bool
+) -> int:
     """Run the supervisor in this process. Return its exit code."""
     if any(map(is_pattern, names)):
         try:
             names = _expand_from_file(settings, names)
         except ConfigError as error:
             return _report_problems(error)
-    return launch.run(settings.config, settings.socket, names, group, ready)
+    with asking_beside(settings.socket, asks=asks) as on_started:
+        return launch.run(settings.config, settings.socket, names, group, ready, on_started)
 
 
 def _expand_from_file(settings: Settings, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -149,7 +157,12 @@ def _start(
 
 
 def start_in_background(
-    settings: Settings, names: tuple[str, ...], group: str | None, deadline: float
+    settings: Settings,
+    names: tuple[str, ...],
+    group: str | None,
+    deadline: float,
+    *,
+    asks: bool = True,
 ) -> int:
     """Start a supervisor, and wait until its tunnels have settled. Return the exit code."""
     try:
@@ -161,14 +174,26 @@ def start_in_background(
     try:
         with started.client(settings.socket, deadline) as client:
             # It starts them by itself. This request returns their names.
-            return wait_until_settled(client, client.start(list(names), group), deadline)
+            started_names = client.start(list(names), group)
+            return wait_until_settled(client, started_names, deadline, asks=asks)
     except NoSupervisorError:
         raise started.start_error() from None
 
 
-def wait_until_settled(client: Client, names: list[str], deadline: float) -> int:
-    """Wait until each tunnel has settled, and print the results."""
-    tunnels = wait.wait_until(client, names, wait.is_settled, deadline)
+def wait_until_settled(
+    client: Client, names: list[str], deadline: float, *, asks: bool = True
+) -> int:
+    """Wait until each tunnel has settled, and print the results.
+
+    asks: whether to ask what the tunnels need to know, if there is a terminal.
+    """
+    with asking(client, names, asks=asks) as answers:
+        tunnels = wait.wait_until(client, names, wait.is_settled, deadline, answers)
+    return print_results(tunnels)
+
+
+def print_results(tunnels: dict[str, TunnelSnapshot]) -> int:
+    """Print which tunnels are up, and why others are not. Return the exit code."""
     up = [tunnel.name for tunnel in tunnels.values() if tunnel.state == "up"]
     late = [tunnel for tunnel in tunnels.values() if tunnel.state != "up"]
     if up or not late:

@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.settings import CommandError
+from tunnelkeeper.control.client import decode_result
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import RemovedEvent, TunnelEvent
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -17,11 +17,12 @@ from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot
 from tunnelkeeper.presentation.tunnel_text import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.control.client import Client
-    from tunnelkeeper.core.snapshot import TunnelSnapshot
+    from tunnelkeeper.control.payloads import Event
+    from tunnelkeeper.core.snapshot import QuestionSnapshot, TunnelSnapshot
 
 _STATE = {"up": "up", "down": "stopped"}
 
@@ -61,35 +62,66 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
     return ExitCode.OK
 
 
+class Answers:
+    """Who answers the questions of the tunnels that are waited for. This class: no one."""
+
+    def attend(self) -> None:
+        """Tell the supervisor that a person is here."""
+
+    def learn(self, questions: Iterable[QuestionSnapshot]) -> None:
+        """Take the open questions of a status."""
+
+    def on_event(self, event: Event) -> None:
+        """Take an event, which may be about a question."""
+
+    def ask(self) -> float:
+        """Ask what can be asked now. Return the seconds that the person took."""
+        return 0.0
+
+    def expects_more(self, tunnel: TunnelSnapshot) -> bool:
+        """Return whether a tunnel that is blocked goes on when its question is answered here."""
+        return False
+
+
+NO_ANSWERS = Answers()
+
+
 def wait_until(
     client: Client,
     names: Collection[str],
     holds: Callable[[TunnelSnapshot], bool],
     deadline: float | None,
+    answers: Answers = NO_ANSWERS,
 ) -> dict[str, TunnelSnapshot]:
     """Follow tunnels until a condition holds for each, or the deadline (of time.monotonic()).
+
+    answers: who answers questions meanwhile. The time that takes does not count, and a tunnel that
+    waits for an answer is waited for.
 
     Returns their last snapshots, without tunnels that a reload removed meanwhile.
     Raises NoSupervisorError when the supervisor ends, RemoteError for an unknown name.
     """
     if not names:
         return {}
-    result = client.follow("status", names=list(names))
-    seen = {t.name: t for t in msgspec.json.decode(result, type=StatusSnapshot).tunnels}
-    if all(map(holds, seen.values())):
-        return seen
-    try:
-        for event in client.events(deadline):
-            match event:
-                case TunnelEvent(tunnel) if tunnel.name in seen:
-                    seen[tunnel.name] = tunnel
-                case RemovedEvent(name):
-                    seen.pop(name, None)
-            if all(map(holds, seen.values())):
-                break
-    except TimeoutError:
-        pass  # the last snapshots are the answer
-    return seen
+    answers.attend()
+    status = decode_result(client.follow("status", names=list(names)), StatusSnapshot)
+    seen = {tunnel.name: tunnel for tunnel in status.tunnels}
+    answers.learn(status.questions)
+    while True:
+        taken = answers.ask()
+        deadline = None if deadline is None else deadline + taken
+        if all(holds(tunnel) and not answers.expects_more(tunnel) for tunnel in seen.values()):
+            return seen
+        try:
+            event = next(client.events(deadline))
+        except TimeoutError:
+            return seen  # the last snapshots are the answer
+        match event:
+            case TunnelEvent(tunnel) if tunnel.name in seen:
+                seen[tunnel.name] = tunnel
+            case RemovedEvent(name):
+                seen.pop(name, None)
+        answers.on_event(event)
 
 
 def is_settled(tunnel: TunnelSnapshot) -> bool:

@@ -25,14 +25,10 @@ WORDS: Schema = {"type": "string", "minLength": 1}
 
 @dataclass(frozen=True, slots=True)
 class Parser(Generic[T_co]):
-    """A function from a TOML value to its final form, and the schema of the values.
-
-    is_exact: whether the schema refuses every value that the function refuses.
-    """
+    """A function from a TOML value to its final form, and the schema of the values."""
 
     read: Callable[[object], T_co]
     schema: Schema
-    is_exact: bool = True
 
     def __call__(self, value: object) -> T_co:
         """Parse a value. Raises InvalidValueError."""
@@ -43,23 +39,13 @@ Keys = Mapping[str, Parser[Any]]
 """The keys of a table, with the parsers of their values."""
 
 
-def accepts(schema: Schema, *, is_exact: bool = True) -> Callable[[Reader[T]], Parser[T]]:
-    """Return a decorator that makes a function the parser of the values of a schema.
-
-    is_exact: False if the function refuses values that the schema accepts, as it may if the schema
-    contains WORDS.
-    """
+def accepts(schema: Schema) -> Callable[[Reader[T]], Parser[T]]:
+    """Return a decorator that makes a function the parser of the values of a schema."""
 
     def decorate(read: Reader[T]) -> Parser[T]:
-        return Parser(read, schema, is_exact and not _has_words(schema))
+        return Parser(read, schema)
 
     return decorate
-
-
-def _has_words(schema: object) -> bool:
-    if isinstance(schema, Mapping):
-        return schema == WORDS or any(map(_has_words, schema.values()))
-    return isinstance(schema, list) and any(map(_has_words, schema))
 
 
 def any_of(*schemas: Schema) -> Schema:

@@ -178,10 +178,7 @@ def ports(value: object) -> tuple[int, ...]:
     return several(port)(value)
 
 
-@accepts(
-    one_or_more({"type": "string", "pattern": f"^{_ALGORITHMS.pattern}$"}, is_required=True),
-    is_exact=False,
-)
+@accepts(one_or_more({"type": "string", "pattern": f"^{_ALGORITHMS.pattern}$"}, is_required=True))
 def algorithms(value: object) -> str:
     """Parse a list of algorithms in OpenSSH's syntax, or an array of their names."""
     listed = ",".join(several(text)(value))
@@ -193,7 +190,7 @@ def algorithms(value: object) -> str:
 def several(read: Parser[T]) -> Parser[tuple[T, ...]]:
     """Return a parser for a list or a single value. Every invalid element is reported."""
 
-    @accepts(one_or_more(read.schema), is_exact=read.is_exact)
+    @accepts(one_or_more(read.schema))
     def read_all(value: object) -> tuple[T, ...]:
         if not isinstance(value, list):
             return (read(value),)
@@ -222,7 +219,7 @@ def unquoted(value: object) -> str:
     return f"write it without quotes: {value}" if is_digits else ""
 
 
-@accepts(any_of({**LINE, "pattern": "[^ ]"}, list_of({"type": "string"})), is_exact=False)
+@accepts(any_of({**LINE, "pattern": "[^ ]"}, list_of({"type": "string"})))
 def hook_command(value: object) -> tuple[str, ...]:
     """Parse a program and its arguments. An empty list disables a hook of [defaults]."""
     match value:

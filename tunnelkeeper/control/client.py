@@ -150,8 +150,8 @@ class Client:
         """Return the socket's descriptor, to wait for events and something else."""
         return self._sock.fileno()
 
-    def read_ready_events(self) -> list[Event]:
-        """Return the events that have arrived, without waiting for more.
+    def peek_events(self) -> tuple[Event, ...]:
+        """Return the events that have arrived and that events() yields next, without waiting.
 
         Raises NoSupervisorError when the supervisor has ended.
         """
@@ -159,9 +159,7 @@ class Client:
             line = decode_line(self._read_line(None), self.path)
             if isinstance(line, Notification):
                 self._keep_event(line)
-        events = list(self._events)
-        self._events.clear()
-        return events
+        return tuple(self._events)
 
     def version(self) -> Version:
         """Return the supervisor's version and process id."""

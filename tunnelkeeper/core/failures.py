@@ -85,8 +85,7 @@ class Failure:
     the wall clock was outside them.
 
     question: the id of the question that a person must answer first, or empty. The tunnel waits for
-    the answer, and tries nothing by itself, unless source_failed: then a source of stored answers
-    gave none this time and may have one later, so that no person is needed.
+    the answer, and tries nothing by itself.
     """
 
     cause: Cause
@@ -97,7 +96,6 @@ class Failure:
     agent: AgentKeys | None = field(default=None, compare=False, repr=False)
     certificate_validity: tuple[float, float] | None = field(default=None, compare=False)
     question: str = ""
-    source_failed: bool = False
 
     @property
     def needs_user(self) -> bool:

@@ -92,7 +92,7 @@ def retry_after_attempt(
     An attempt that waits for a person's answer is not counted.
     """
     if failure.question:
-        return _retry_with_question(failure, attempts, now, policy)
+        return Retry(attempts, inf, failure)
     attempts = attempts.plus(failure)
     if policy.max_attempts and attempts.failed >= policy.max_attempts:
         return Retry(attempts, inf, _gave_up_failure(failure, attempts))
@@ -104,7 +104,7 @@ def retry_after_loss(
 ) -> Retry:
     """Return the next retry for a failure that is already counted, or is no failed attempt."""
     if failure.question:
-        return _retry_with_question(failure, attempts, now, policy)
+        return Retry(attempts, inf, failure)
     if not policy.retries or (failure.needs_user and not policy.retries_blocked):
         return Retry(attempts, inf, failure)
     if failure.needs_user:
@@ -116,14 +116,6 @@ def retry_after_loss(
     else:
         wait = policy.backoff.delay(max(attempts.with_handshake, 1), policy.seed)
     return Retry(attempts, now + wait, failure)
-
-
-def _retry_with_question(
-    failure: Failure, attempts: FailedAttempts, now: float, policy: RetryPolicy
-) -> Retry:
-    """Return the retry of a tunnel that a person or a source of stored answers can help."""
-    asks_source_again = failure.source_failed and policy.retries and policy.retries_blocked
-    return Retry(attempts, now + BLOCKED_DELAY if asks_source_again else inf, failure)
 
 
 def _gave_up_failure(failure: Failure, attempts: FailedAttempts) -> Failure:

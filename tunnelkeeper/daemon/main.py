@@ -49,6 +49,8 @@ from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.systemd.notify import ServiceManager
     from tunnelkeeper.systemd.unit_templates import Ready
@@ -64,11 +66,13 @@ def run(
     names: tuple[str, ...],
     group: str | None,
     ready: Ready = "tried",
+    on_started: Callable[[list[str]], None] = lambda _: None,
 ) -> int:
     """Run the tunnels of a config file until a signal or `shutdown`. Return the exit code.
 
     names, group: The tunnels to start; with neither, every one with autostart.
     ready: When a service manager is notified of readiness.
+    on_started: Called once with the tunnels that were started, when the socket is served.
     """
     disable_core_dumps()
     manager = notify.from_environment(os.environ)
@@ -92,7 +96,7 @@ def run(
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
     )
-    request = StartRequest(names, group, ready)
+    request = StartRequest(names, group, ready, on_started)
     claim = FileClaim(
         paths.claims_folder(os.environ),
         Path(configuration.path),
@@ -140,6 +144,7 @@ class StartRequest:
     names: tuple[str, ...]
     group: str | None
     ready: Ready
+    on_started: Callable[[list[str]], None]
 
     @property
     def is_for_all(self) -> bool:
@@ -193,6 +198,7 @@ async def _run_supervisor(
         ):
             event_log.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
             started = await supervisor.start(list(request.names), request.group)
+            request.on_started(started)
             async with notifying(supervisor, manager, clock, request.ready, started):
                 await supervisor.stopping.wait()
             event_log.write("info", "", "ending")

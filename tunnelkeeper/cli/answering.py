@@ -1,0 +1,278 @@
+"""Answers the questions of some tunnels on the terminal while a command waits for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tunnelkeeper.cli.terminal import DeclinedError, Terminal, WithdrawnError
+from tunnelkeeper.cli.wait import NO_ANSWERS, Answers, is_settled, wait_until
+from tunnelkeeper.control import question_client
+from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
+from tunnelkeeper.control.jsonrpc import ErrorCode, ProtocolError
+from tunnelkeeper.control.payloads import QuestionClosedEvent, QuestionEvent
+from tunnelkeeper.presentation.question_text import introduction, prompt_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
+
+    from tunnelkeeper.control.payloads import Event
+    from tunnelkeeper.core.secret import Secret
+    from tunnelkeeper.core.snapshot import QuestionSnapshot, TunnelSnapshot
+
+END_TIMEOUT = 2.0
+"""Seconds for the thread that asks to notice the end of its supervisor."""
+
+MAX_WRONG = 3
+"""Wrong answers to a standing question before it is left alone, as in ssh."""
+
+
+class TerminalAnswers(Answers):
+    """A person at a terminal who answers the questions of some tunnels.
+
+    names: The tunnels. keys: Key files whose passphrases are answered too.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        terminal: Terminal,
+        names: Collection[str],
+        keys: Collection[str] = (),
+    ) -> None:
+        self._client = client
+        self._terminal = terminal
+        self._names = frozenset(names)
+        self._keys = frozenset(keys)
+        self._open: dict[str, QuestionSnapshot] = {}
+        self._answered: set[str] = set()
+        self._left_alone: set[str] = set()
+        self._started: set[tuple[str, tuple[str, ...]]] = set()
+        self._wrong: dict[str, int] = {}
+        self._tried: dict[str, int] = {}
+        self.is_supported = True
+
+    def attend(self) -> None:
+        """Tell the supervisor that a person is here. One of an older version asks nothing."""
+        try:
+            question_client.attend(self._client, sorted(self._names))
+        except RemoteError as error:
+            if error.code != ErrorCode.METHOD_NOT_FOUND:
+                raise
+            self.is_supported = False
+
+    def learn(self, questions: Iterable[QuestionSnapshot]) -> None:
+        """Take the open questions of a status."""
+        self._open = {question.id: question for question in questions}
+
+    def on_event(self, event: Event) -> None:
+        """Take an event about a question; ignore others."""
+        match event:
+            case QuestionEvent(question):
+                self._open[question.id] = question
+            case QuestionClosedEvent(id=closed, outcome=outcome):
+                self._open.pop(closed, None)
+                if outcome == "answered":
+                    self._answered.add(closed)
+
+    def expects_more(self, tunnel: TunnelSnapshot) -> bool:
+        """Whether a tunnel that is blocked goes on when its question is answered here."""
+        if not self.is_supported or tunnel.state != "blocked" or tunnel.failure is None:
+            return False
+        question = tunnel.failure.question
+        return question in self._answered or (
+            question in self._open and question not in self._left_alone
+        )
+
+    def ask_keys(self) -> None:
+        """Ask the passphrases of the keys until each is answered or left alone."""
+        self._client.follow("version")
+        while any(
+            question.kind == "passphrase" and question.about in self._keys
+            for question in self._open.values()
+            if question.id not in self._left_alone
+        ):
+            self.ask()
+            self.on_event(next(self._client.events()))
+
+    def ask(self) -> float:
+        """Ask what can be asked now. Return the seconds that the person took.
+
+        Raises NoSupervisorError, RemoteError, ProtocolError, TimeoutError.
+        """
+        began = time.monotonic()
+        asked = False
+        while (question := self._next()) is not None:
+            asked = True
+            if question.prompts:
+                self._ask(question)
+            else:
+                self._start_login(question)
+        return time.monotonic() - began if asked else 0.0
+
+    def _next(self) -> QuestionSnapshot | None:
+        for question in self._open.values():
+            concerns = not self._names.isdisjoint(question.tunnels) or (
+                question.kind == "passphrase" and question.about in self._keys
+            )
+            if not concerns or question.kind == "touch" or question.id in self._left_alone:
+                continue
+            is_new = question.attempt > self._tried.get(question.id, 0)
+            if is_new and (question.prompts or not question.live):
+                return question
+        return None
+
+    def _start_login(self, question: QuestionSnapshot) -> None:
+        """Let a login begin that will ask, once for the same tunnels: it may fail otherwise."""
+        key = (question.id, tuple(question.tunnels))
+        if key in self._started:
+            if question.problem:
+                self._terminal.write("".join(f"{line}\n" for line in introduction(question)))
+            self._left_alone.add(question.id)
+            return
+        self._started.add(key)
+        self._tried[question.id] = question.attempt  # it is asked again when the login is live
+        try:
+            question_client.claim(self._client, question.id)
+        except RemoteError:
+            self._open.pop(question.id, None)
+
+    def _ask(self, question: QuestionSnapshot) -> None:
+        try:
+            claimed = question_client.claim(self._client, question.id)
+        except RemoteError:  # it was closed, or rests again; an event says so
+            self._open.pop(question.id, None)
+            return
+        question = self._open[question.id] = claimed.question
+        if not question.prompts:
+            return
+        try:
+            answers = self._read_answers(question)
+        except WithdrawnError:
+            self._terminal.write("The question was withdrawn.\n")
+            return
+        except (DeclinedError, KeyboardInterrupt) as error:
+            self._decline(question)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return
+        self._tried[question.id] = question.attempt  # an event follows if it is asked again
+        try:
+            answered = question_client.answer(self._client, claimed, answers)
+        except RemoteError as error:
+            self._terminal.write(f"{error.message}\n")
+            return
+        if answered.accepted:
+            self._answered.add(question.id)
+        elif answered.accepted is False:
+            self._count_wrong(question)
+
+    def _read_answers(self, question: QuestionSnapshot) -> list[Secret]:
+        """Read an answer for each prompt. Raises DeclinedError, WithdrawnError."""
+        lines = introduction(question, rows=self._terminal.rows)
+        self._terminal.write("".join(f"{line}\n" for line in lines))
+
+        def is_withdrawn() -> bool:
+            return any(_withdraws(event, question) for event in self._client.peek_events())
+
+        answers: list[Secret] = []
+        try:
+            for text, prompt in zip(prompt_texts(question), question.prompts, strict=True):
+                answer = self._terminal.ask(
+                    text,
+                    echo=prompt.echo,
+                    watched=self._client.fileno(),
+                    is_withdrawn=is_withdrawn,
+                )
+                answers.append(answer)
+                if question.kind == "host_key" and answer.reveal().strip().lower() == b"no":
+                    raise DeclinedError
+        except BaseException:
+            for answer in answers:
+                answer.wipe()
+            raise
+        return answers
+
+    def _decline(self, question: QuestionSnapshot) -> None:
+        self._left_alone.add(question.id)
+        try:
+            question_client.decline(self._client, question.id)
+        except RemoteError:
+            return
+
+    def _count_wrong(self, question: QuestionSnapshot) -> None:
+        self._wrong[question.id] = self._wrong.get(question.id, 0) + 1
+        if self._wrong[question.id] >= MAX_WRONG:
+            self._decline(question)
+
+
+def _withdraws(event: Event, question: QuestionSnapshot) -> bool:
+    """Return whether a question is closed or asked again by an event."""
+    match event:
+        case QuestionEvent(now):
+            return now.id == question.id and now.attempt != question.attempt
+        case QuestionClosedEvent(id=closed):
+            return closed == question.id
+    return False
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def no_questions(command: F) -> F:
+    """Add --batch to a command."""
+    return click.option("--batch", is_flag=True, help="Ask nothing, even on a terminal.")(command)
+
+
+@contextmanager
+def asking(
+    client: Client, names: Collection[str], *, asks: bool, keys: Collection[str] = ()
+) -> Iterator[Answers]:
+    """Yield the person at the terminal. It is no one without a terminal, or if nothing is asked."""
+    terminal = Terminal.open() if asks else None
+    if terminal is None:
+        yield NO_ANSWERS
+        return
+    with terminal:
+        yield TerminalAnswers(client, terminal, names, keys)
+
+
+@contextmanager
+def asking_beside(socket: Path, *, asks: bool) -> Iterator[Callable[[list[str]], None]]:
+    """Ask on the terminal of a supervisor that runs in this process, until its tunnels settled.
+
+    Yields the function to call with its tunnels once the socket is served. A thread asks, as a
+    client of that socket; the context waits for its end, which restores the terminal.
+    """
+    threads: list[threading.Thread] = []
+
+    def start(names: list[str]) -> None:
+        if asks and names:
+            threads.append(threading.Thread(target=_ask, args=[socket, names], daemon=True))
+            threads[-1].start()
+
+    try:
+        yield start
+    finally:
+        for thread in threads:
+            thread.join(END_TIMEOUT)
+
+
+def _ask(socket: Path, names: list[str]) -> None:
+    terminal = Terminal.open()
+    if terminal is None:
+        return
+    with (
+        terminal,
+        suppress(NoSupervisorError, RemoteError, ProtocolError, OSError),
+        Client(socket, is_named=True) as client,
+    ):
+        answers = TerminalAnswers(client, terminal, names)
+        wait_until(client, names, is_settled, None, answers)
