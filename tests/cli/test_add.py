@@ -307,6 +307,12 @@ def test_a_tunnel_that_another_one_uses_is_reported(tool: Tool) -> None:
     assert done.err == "warning: b connects to localhost:2222, where a listened\n"
 
 
+def test_a_table_of_a_host_that_no_tunnel_uses_now_is_named(tool: Tool) -> None:
+    tool.config.write_text('[hosts.relay]\nport = 22\n[tunnels.a]\nhost = "relay"\n')
+
+    assert tool("remove", "a").out.endswith("\nno tunnel uses [hosts.relay] now\n")
+
+
 def test_a_tunnel_inside_an_inline_table_has_to_be_edited(tool: Tool) -> None:
     tool.config.write_text('tunnels = { web = { host = "relay" } }\n')
     done = tool("remove", "web")

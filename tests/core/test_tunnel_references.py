@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tunnelkeeper.config import parse
-from tunnelkeeper.core.tunnel_references import find_references
+from tunnelkeeper.core.tunnel_references import find_references, find_unused_hosts
 
 GONE = """
 [tunnels.gone]
@@ -58,3 +58,30 @@ def test_a_command_that_names_a_removed_tunnel_is_reported(text: str, place: str
 @pytest.mark.parametrize("command", ["logger gone", "tunnelkeeper restart gone-2"])
 def test_other_commands_are_no_reference(command: str) -> None:
     assert references(f'[tunnels.b]\nhost = "h"\non_up = "{command}"') == []
+
+
+def test_a_host_that_only_removed_tunnels_use_is_unused() -> None:
+    text = """
+[hosts.relay]
+jump = ["me@bastion", "inner"]
+[hosts.bastion]
+port = 22
+[hosts.inner]
+port = 22
+[hosts.other]
+port = 22
+[hosts.never]
+port = 22
+[tunnels.gone]
+host = "me@relay"
+[tunnels.kept]
+host = "other"
+jump = ["bastion:22"]
+"""
+    configuration = parse(text, "")
+
+    assert find_unused_hosts(configuration, ["gone"]) == ["relay", "inner"]
+    assert find_unused_hosts(configuration, ["gone", "kept"]) == [
+        "relay", "bastion", "inner", "other",
+    ]  # fmt: skip
+    assert find_unused_hosts(configuration, []) == []

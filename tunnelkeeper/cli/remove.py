@@ -63,7 +63,7 @@ def _known_names(path: Path, patterns: tuple[str, ...], tunnels: Collection[str]
 def _write(path: Path, patterns: tuple[str, ...]) -> None:
     """Remove tunnels from the file. Raises CommandError, and then nothing is written."""
     from tunnelkeeper.config.toml_edit import NotATableError, remove_tunnels
-    from tunnelkeeper.core.tunnel_references import find_references
+    from tunnelkeeper.core.tunnel_references import find_references, find_unused_hosts
     from tunnelkeeper.importing import config_file
 
     if not path.exists():
@@ -85,5 +85,7 @@ def _write(path: Path, patterns: tuple[str, ...]) -> None:
             raise config_change.refused_change_error(error) from error
         config_file.write(file, text)
     click.echo(f"removed {join_names(names)} from {config_change.shown(path)}")
+    for host in find_unused_hosts(file.configuration, names):
+        click.echo(f"no tunnel uses [hosts.{host}] now")
     for sentence in find_references(file.configuration, names):
         click.echo(f"warning: {printable(sentence, 1000)}", err=True)

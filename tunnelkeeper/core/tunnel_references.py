@@ -39,6 +39,20 @@ def find_references(configuration: Configuration, removed: Collection[str]) -> l
     return sentences
 
 
+def find_unused_hosts(configuration: Configuration, removed: Collection[str]) -> list[str]:
+    """Return the [hosts] tables that removed tunnels use and no other tunnel does."""
+    gone, kept = set[str](), set[str]()
+    for name, tunnel in configuration.tunnels.items():
+        used = gone if name in removed else kept
+        ahead = [tunnel.host, *(tunnel.options.jump or ())]
+        while ahead:
+            host = parse_host_spec(ahead.pop()).host
+            if host in configuration.hosts and host not in used:
+                used.add(host)
+                ahead += configuration.hosts[host].jump or ()
+    return [host for host in configuration.hosts if host in gone - kept]
+
+
 def _ports_used(configuration: Configuration, gone: Tunnel, kept: list[Tunnel]) -> Iterator[str]:
     """Yield a sentence for each hop of the other tunnels that is a local port of a tunnel."""
     ports = {
