@@ -39,8 +39,8 @@ _WRAPPERS = {
 """Programs that run the rest of their arguments, and their options that take a value."""
 
 _PASSWORDS = (
-    "{} types a password, and tunnelkeeper logs in with keys only. Let the server accept a key "
-    "(ssh-copy-id), and import the line without {}"
+    "{} types a password. Let the server accept a key (ssh-copy-id) or set password_command, and "
+    "import the line without {}"
 )
 _DETOURS = (
     "{} changes how it connects. Import the line without {}, and use proxy_command or jump for the "
