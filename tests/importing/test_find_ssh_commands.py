@@ -129,7 +129,7 @@ def test_commands_without_ssh_give_no_result(text: str) -> None:
     [
         (
             "sshpass -p hunter2 ssh a",
-            "sshpass types a password. Let the server accept a key (ssh-copy-id)",
+            "sshpass types a password. Let the server accept a key",
         ),
         ("sudo /usr/bin/sshpass -phunter2 autossh -M 0 a", "sshpass types a password"),
         ("expect hunter2 ssh a", "expect types a password"),
