@@ -28,13 +28,19 @@ from tunnelkeeper.control.jsonrpc import ErrorCode, Notification, Response, deco
 from tunnelkeeper.control.methods import METHODS, Method
 from tunnelkeeper.control.payloads import (
     Affected,
+    Answered,
+    AnswerParams,
+    AttendParams,
     Changes,
+    Claimed,
     Connected,
     ConnectParams,
     Done,
     Event,
     Locked,
     LogLines,
+    QuestionParams,
+    Questions,
     SubscribeParams,
     Unlocking,
     UnlockParams,
@@ -238,11 +244,16 @@ def test_what_follows_a_cause_is_what_the_lifecycle_does(cause: Cause) -> None:
 # -- the control protocol --------------------------------------------------------------------------
 
 PROTOCOL = ROOT / "docs/control-protocol.md"
+EVENTS = {"tunnel", "removed", "counters", "log", "question", "question_closed"}
 PARAMETERS: dict[str, type[msgspec.Struct]] = {
     **{name: method.params for name, method in METHODS.items() if isinstance(method, Method)},
     "subscribe": SubscribeParams,
     "connect": ConnectParams,
     "unlock": UnlockParams,
+    "attend": AttendParams,
+    "claim": QuestionParams,
+    "answer": AnswerParams,
+    "decline": QuestionParams,
 }
 RESULTS: dict[str, type[msgspec.Struct]] = {
     "version": Version,
@@ -251,8 +262,13 @@ RESULTS: dict[str, type[msgspec.Struct]] = {
     "restart": Affected,
     "reload": Changes,
     "logs": LogLines,
+    "questions": Questions,
     "lock": Locked,
     "unlock": Unlocking,
+    "attend": Done,
+    "claim": Claimed,
+    "answer": Answered,
+    "decline": Done,
     "shutdown": Done,
     "subscribe": Done,
     "connect": Connected,
@@ -278,7 +294,7 @@ def test_a_method_is_documented_with_its_parameters(name: str) -> None:
     shown = {cells[0].strip("`") for cells in rows if len(cells) == 3}
     fields = {field.name for field in msgspec.structs.fields(PARAMETERS[name])}
 
-    assert shown - {"tunnel", "removed", "counters", "log"} == fields
+    assert shown - EVENTS == fields
 
 
 def test_the_error_codes_are_documented() -> None:
