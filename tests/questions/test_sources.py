@@ -122,3 +122,16 @@ async def test_a_password_with_a_lifetime_is_forgotten_at_its_end() -> None:
     await asyncio.sleep(0)  # until the loop has run its timers
     await asyncio.sleep(0)
     assert await found(answers.passwords(HOST, KEY, Lines())) == []
+
+
+async def test_the_problems_of_the_last_search_are_kept_for_the_host() -> None:
+    source = Stored("one", problem="one failed")
+    answers = AnswerSources((source,))
+    host = Host("db", "db.example", "ann", identity_files=("/key", "/other"))
+    assert await found(answers.passwords(host, KEY, Lines())) == []
+    assert await found(answers.passphrases(host, "/key", Lines())) == []
+    assert answers.problems(host, KEY) == ["one failed", "one failed"]
+    assert answers.problems(HOST, HopKey("ann@other:22")) == []
+    source.problem = ""
+    assert await found(answers.passwords(host, KEY, Lines())) == []
+    assert answers.problems(host, KEY) == ["one failed"]

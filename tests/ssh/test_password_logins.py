@@ -16,7 +16,7 @@ from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.questions import Kind
 from tunnelkeeper.core.secret import Secret
-from tunnelkeeper.questions.sources import AnswerSources, Found, HopKey, Log
+from tunnelkeeper.questions.sources import AnswerSources, Found, HopKey, Log, SourceError
 from tunnelkeeper.ssh import connect
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.ssh.transport import ClientTransport
@@ -281,3 +281,23 @@ async def test_the_size_of_a_message_does_not_show_the_length_of_the_password(
         await failure_of(server.host(), context=context)
     assert script.sent == [(b"a",), (b"a" * 30,)]
     assert len({size for size in sizes if size > 100}) == 1
+
+
+class BrokenStore(Store):
+    """A source that fails."""
+
+    async def password(self, host: Host, key: HopKey, log: Log) -> Found | None:
+        raise SourceError("the store is locked")
+
+
+async def test_a_source_that_fails_is_named_and_tried_again(
+    server: Server, context: SshContext
+) -> None:
+    context.answers = AnswerSources((BrokenStore(""),))
+    host = replace(server.host(), identity_files=(), pubkey_authentication=False)
+    failure = await failure_of(host, context=context)
+    assert failure.question
+    assert failure.source_failed
+    assert failure.message.endswith("; the store is locked")
+    context.answers = AnswerSources()
+    assert not (await failure_of(host, context=context)).source_failed

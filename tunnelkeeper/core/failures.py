@@ -86,6 +86,9 @@ class Failure:
 
     question: the id of the question that a person must answer first, or empty. The tunnel waits for
     the answer, and tries nothing by itself.
+
+    source_failed: a stored answer could not be fetched this time, so a tunnel that waits for an
+    answer also tries again by itself, as rarely as other blocked tunnels do.
     """
 
     cause: Cause
@@ -96,6 +99,7 @@ class Failure:
     agent: AgentKeys | None = field(default=None, compare=False, repr=False)
     certificate_validity: tuple[float, float] | None = field(default=None, compare=False)
     question: str = ""
+    source_failed: bool = False
 
     @property
     def needs_user(self) -> bool:

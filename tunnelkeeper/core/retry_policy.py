@@ -92,7 +92,7 @@ def retry_after_attempt(
     An attempt that waits for a person's answer is not counted.
     """
     if failure.question:
-        return Retry(attempts, inf, failure)
+        return _retry_without_answer(failure, attempts, now, policy)
     attempts = attempts.plus(failure)
     if policy.max_attempts and attempts.failed >= policy.max_attempts:
         return Retry(attempts, inf, _gave_up_failure(failure, attempts))
@@ -104,7 +104,7 @@ def retry_after_loss(
 ) -> Retry:
     """Return the next retry for a failure that is already counted, or is no failed attempt."""
     if failure.question:
-        return Retry(attempts, inf, failure)
+        return _retry_without_answer(failure, attempts, now, policy)
     if not policy.retries or (failure.needs_user and not policy.retries_blocked):
         return Retry(attempts, inf, failure)
     if failure.needs_user:
@@ -116,6 +116,14 @@ def retry_after_loss(
     else:
         wait = policy.backoff.delay(max(attempts.with_handshake, 1), policy.seed)
     return Retry(attempts, now + wait, failure)
+
+
+def _retry_without_answer(
+    failure: Failure, attempts: FailedAttempts, now: float, policy: RetryPolicy
+) -> Retry:
+    """Return the next retry of a tunnel that waits for an answer."""
+    retries = failure.source_failed and policy.retries and policy.retries_blocked
+    return Retry(attempts, now + BLOCKED_DELAY if retries else inf, failure)
 
 
 def _gave_up_failure(failure: Failure, attempts: FailedAttempts) -> Failure:

@@ -72,12 +72,18 @@ class Search:
     that failed may serve at a later attempt.
     """
 
-    def __init__(self, fetches: list[Callable[[], Awaitable[Found | None]]], log: Log) -> None:
-        self.problems: list[str] = []
+    def __init__(
+        self,
+        fetches: list[Callable[[], Awaitable[Found | None]]],
+        log: Log,
+        problems: list[str] | None = None,
+    ) -> None:
+        self.problems: list[str] = [] if problems is None else problems
         self._fetches = fetches
         self._log = log
 
     async def __aiter__(self) -> AsyncIterator[Found]:
+        self.problems.clear()
         for fetch in self._fetches:
             try:
                 found = await fetch()
@@ -97,18 +103,26 @@ class AnswerSources:
     """
 
     sources: tuple[Source, ...] = ()
+    _problems: dict[HopKey | str, list[str]] = field(default_factory=dict, repr=False)
     _passwords: dict[HopKey, tuple[Secret, asyncio.TimerHandle | None]] = field(
         default_factory=dict, repr=False
     )
 
     def passphrases(self, host: Host, path: str, log: Log) -> Search:
         """Search the passphrases of a key file that a host uses."""
-        return Search([_passphrase(source, host, path, log) for source in self.sources], log)
+        stored = [_passphrase(source, host, path, log) for source in self.sources]
+        return Search(stored, log, self._problems.setdefault(path, []))
 
     def passwords(self, host: Host, key: HopKey, log: Log) -> Search:
         """Search the passwords for a login on a host."""
         stored = [_password(source, host, key, log) for source in self.sources]
-        return Search([*stored, lambda: self._from_memory(key)], log)
+        fetches = [*stored, lambda: self._from_memory(key)]
+        return Search(fetches, log, self._problems.setdefault(key, []))
+
+    def problems(self, host: Host, key: HopKey) -> list[str]:
+        """Return why sources failed in the last search for a password or a key of a host."""
+        abouts: tuple[HopKey | str, ...] = (key, *host.identity_files)
+        return [problem for about in abouts for problem in self._problems.get(about, [])]
 
     def remember_password(
         self, key: HopKey, password: Secret, lifetime: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import asyncssh
@@ -59,10 +60,20 @@ class FailedAttempt(Protocol):
 
 async def failure_of(attempt: FailedAttempt, error: Exception) -> Failure:
     """Return the failure, explained by what the server sent if it did not speak SSH."""
-    failure = await _described(attempt, error)
+    failure = _with_source_problems(await _described(attempt, error), attempt)
     if attempt.transport is None:
         return failure
     return greetings.explain(failure, attempt.transport.greeting)
+
+
+def _with_source_problems(failure: Failure, attempt: FailedAttempt) -> Failure:
+    """Return the failure of a login without an answer, with why stored answers were not found."""
+    if not failure.question or attempt.step != "login":
+        return failure
+    problems = attempt.context.answers.problems(attempt.host, attempt.answers.key)
+    new = [problem for problem in problems if problem not in failure.message]
+    message = "; ".join([failure.message, *new])
+    return replace(failure, message=message, source_failed=bool(problems))
 
 
 async def _described(attempt: FailedAttempt, error: Exception) -> Failure:
