@@ -34,10 +34,11 @@ PROGRAMS = ("tunnelkeeper", "tunnelkeeper-autossh")
 PROCESSORS = {"amd64": "x86_64", "arm64": "aarch64"}
 MAINTAINER = "tunnelkeeper maintainers <security@example.org>"
 COMPLETIONS = {
-    "BashComplete": "usr/share/bash-completion/completions/tunnelkeeper",
-    "ZshComplete": "usr/share/zsh/vendor-completions/_tunnelkeeper",
-    "FishComplete": "usr/share/fish/vendor_completions.d/tunnelkeeper.fish",
+    "bash": "usr/share/bash-completion/completions/{}",
+    "zsh": "usr/share/zsh/vendor-completions/_{}",
+    "fish": "usr/share/fish/vendor_completions.d/{}.fish",
 }
+"""The file of a program's completion, by shell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def build(package: Package, wheel: Path, folder: Path) -> Path:
         fill(_made(root / package.site_packages), platform, ROOT / "requirements/run.lock", wheel)
         _write_environment(package, root)
         _write_units(root)
-        _write_completions(package, root)
+        write_completions(package, root)
         _write_manual_pages(root)
         _write_documents(package, root)
         _set_modes(root)
@@ -151,18 +152,21 @@ def _write_units(root: Path) -> None:
         path.write_text(text)
 
 
-def _write_completions(package: Package, root: Path) -> None:
-    """Write the completion of each shell, as click generates it. click is pure Python."""
+def write_completions(package: Package, root: Path) -> None:
+    """Write the completion scripts as the packaged program makes them. It needs only click."""
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from click import shell_completion as s; "
-        "shell = getattr(s, sys.argv[2])(None, {}, 'tunnelkeeper', '_TUNNELKEEPER_COMPLETE'); "
-        "print(shell.source())"
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "from tunnelkeeper.cli.completion_script import completion_script; "
+        "print(completion_script(*sys.argv[2:]), end='')"
     )
+    site_packages = str(root / package.site_packages)
     for shell, name in COMPLETIONS.items():
-        command = [sys.executable, "-B", "-c", script, str(root / package.site_packages), shell]
-        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        _made((root / name).parent)
-        (root / name).write_text(text)
+        for program in PROGRAMS:
+            command = [sys.executable, "-B", "-c", script, site_packages, shell, program]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            path = root / name.format(program)
+            _made(path.parent)
+            path.write_text(done.stdout)
 
 
 def _write_manual_pages(root: Path) -> None:

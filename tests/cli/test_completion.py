@@ -13,7 +13,7 @@ from click.shell_completion import BashComplete
 from tests.imports import ROOT
 from tunnelkeeper.cli import completion_file
 from tunnelkeeper.cli.completers import COMPLETERS, bare_metavar
-from tunnelkeeper.cli.completion_file import PROGRAMS, SHELLS, variable_of
+from tunnelkeeper.cli.completion_script import PROGRAMS, SHELLS, variable_of
 from tunnelkeeper.cli.main import program
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ OTHERS = {
     "LINE",
     "PORT|HOST:PORT",
     "SPEC",
+    "TIME",
     "UNIT",
     "USER|FINGERPRINT",
 }

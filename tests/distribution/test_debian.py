@@ -3,18 +3,25 @@ from __future__ import annotations
 import re
 import subprocess
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import click
 import pytest
 
-from distribution.debian import Package, control, units
+import tunnelkeeper
+from distribution.debian import (
+    COMPLETIONS,
+    PROGRAMS,
+    Package,
+    control,
+    units,
+    write_completions,
+)
 from distribution.environment_files import SCRIPT, SINGLE_FILE_SCRIPT
 from distribution.licenses import copyright_file
 from distribution.site_packages import Platform
 from tests.imports import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tunnelkeeper.cli.completion_script import completion_script
 
 PACKAGE = Package("3.11", "amd64", "1", "A <a@example.org>", datetime.fromtimestamp(0, UTC))
 METADATA = """\
@@ -32,6 +39,21 @@ def test_the_package_depends_on_the_python_that_its_modules_are_for() -> None:
     assert "libc6 (>= 2.28)" in text
     assert "Version: 0.1.0-1\n" in text
     assert "@" not in text.replace("a@example.org", "")
+
+
+def test_the_completion_of_both_programs_is_packaged_for_every_shell(tmp_path: Path) -> None:
+    site_packages = tmp_path / PACKAGE.site_packages
+    site_packages.mkdir(parents=True)
+    for module in (click, tunnelkeeper):  # what the scripts are made with, and nothing else
+        folder = Path(str(module.__file__)).parent
+        (site_packages / folder.name).symlink_to(folder)
+
+    write_completions(PACKAGE, tmp_path)
+
+    for shell, name in COMPLETIONS.items():
+        for program in PROGRAMS:
+            path = tmp_path / name.format(program)
+            assert path.read_text() == completion_script(shell, program)
 
 
 def test_all_units_start_the_installed_program() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tunnelkeeper.cli import connect, launch
-from tunnelkeeper.cli.completion_file import AUTOSSH, variable_of
+from tunnelkeeper.cli.completion_script import AUTOSSH, variable_of
 from tunnelkeeper.cli.main import run
 from tunnelkeeper.paths import set_account_variables
 

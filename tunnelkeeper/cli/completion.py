@@ -10,18 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import get_completion_class
 
 from tunnelkeeper.cli import completion_file
-from tunnelkeeper.cli.completion_file import PROGRAMS, SHELLS, variable_of
+from tunnelkeeper.cli.completion_script import PROGRAMS, SHELLS, completion_script
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# click's condition for being a function of $fpath holds at the first call only; at later ones its
-# script registers itself again and completes nothing.
-_ZSH_CONDITION = "$zsh_eval_context[-1] == loadautofunc"
 
 
 @click.group()
@@ -48,26 +43,17 @@ def install(ctx: click.Context, shell: str | None) -> int:
         raise click.UsageError(f"{problem}; name one of {known}: completion install bash", ctx)
     paths = {name: completion_file.path_for(shell, name, os.environ) for name in PROGRAMS}
     for program, path in paths.items():
-        changed = completion_file.install(path, script(shell, program, ctx))
+        changed = completion_file.install(path, completion_script(shell, program))
         click.echo(f"wrote {path}" if changed else f"{path} is up to date")
     for line in completion_file.next_steps(shell, paths[PROGRAMS[0]].parent, os.environ):
         click.echo(line)
     return ExitCode.OK
 
 
-def script(shell: str, program: str, ctx: click.Context) -> str:
-    """Return the completion script of a program for a shell."""
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise ValueError(f"click has no completion for {shell}")
-    text = kind(ctx.find_root().command, {}, program, variable_of(program)).source()
-    return text.replace(_ZSH_CONDITION, f"$funcstack[1] == _{program}")
-
-
-def _printer(shell: str) -> Callable[[click.Context], int]:
-    def show(ctx: click.Context) -> int:
+def _printer(shell: str) -> Callable[[], int]:
+    def show() -> int:
         for program in PROGRAMS:
-            click.echo(script(shell, program, ctx), nl=False)
+            click.echo(completion_script(shell, program), nl=False)
         return ExitCode.OK
 
     show.__doc__ = f"Print the completion scripts of {shell}."
@@ -75,4 +61,4 @@ def _printer(shell: str) -> Callable[[click.Context], int]:
 
 
 for _shell in SHELLS:
-    command.command(_shell)(click.pass_context(_printer(_shell)))
+    command.command(_shell)(_printer(_shell))

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper import paths
 from tunnelkeeper.atomic_write import write_atomically
+from tunnelkeeper.cli.completion_script import PROGRAMS, variable_of
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.net.regular_file import read_regular_file
 
 if TYPE_CHECKING:
     from tunnelkeeper.paths import Environment
-
-AUTOSSH = "tunnelkeeper-autossh"
-PROGRAMS = ("tunnelkeeper", AUTOSSH)
-
-SHELLS = ("bash", "zsh", "fish")
 
 _BASH_COMPLETION = (
     "/usr/share/bash-completion/bash_completion",
@@ -28,11 +24,6 @@ _BASH_COMPLETION = (
     "/run/current-system/sw/share/bash-completion/bash_completion",
 )
 """Where Linux distributions, Homebrew and NixOS install bash-completion, which loads the file."""
-
-
-def variable_of(program: str) -> str:
-    """Return the environment variable by which a script asks for words. click derives it so."""
-    return f"_{program.replace('-', '_').upper()}_COMPLETE"
 
 
 def path_for(shell: str, program: str, env: Environment) -> Path:
