@@ -144,6 +144,24 @@ async def test_a_tunnel_that_waits_for_one_key_needs_only_that(
     ]
 
 
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_time_limit_begins_with_the_answer(on: Keys, path: str, waits: bool) -> None:
+    now = 1000.0
+    unlocked = on.context.keys.unlocked
+    unlocked.now, unlocked.call_later = lambda: now, lambda _delay, _callback: None
+    tunnel = make_tunnel()
+    if waits:  # the tunnel has asked before
+        await on.context.unlocker.ask(path, tunnel.name)
+    [question] = (await on.locks.unlock_tunnels([tunnel], Resolver(path), 3600)).questions
+    now += 500
+    assert await on.answer(question, "sesame") == ""
+
+    now += 3599
+    assert len(unlocked) == 1
+    now += 1
+    assert len(unlocked) == 0
+
+
 async def test_stored_passphrases_are_used_before_a_person_is_asked(on: Keys, path: str) -> None:
     source = StoredSource("sesame")
     on.context.answers.sources = (source,)

@@ -81,6 +81,14 @@ def test_a_connecting_tunnel_shows_its_step() -> None:
     assert describe(tunnel) == ["db: connecting: me@relay:22: login"]
 
 
+def test_a_login_that_waits_for_its_user_shows_what_for() -> None:
+    progress = ProgressSnapshot("me@relay:22", "login", "waiting for a touch")
+    tunnel = a_tunnel(state="connecting", progress=progress)
+
+    assert status_row(tunnel, NOW).state == "connecting\nlogin: waiting for a touch"
+    assert describe(tunnel) == ["db: connecting: me@relay:22: login: waiting for a touch"]
+
+
 @pytest.mark.parametrize(
     ("replacement", "text"),
     [

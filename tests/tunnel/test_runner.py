@@ -58,6 +58,18 @@ async def test_a_refusing_server_is_retried_after_the_policy_delay() -> None:
         )
 
 
+async def test_a_question_that_was_answered_before_the_tunnel_waited_for_it_leads_to_a_retry() -> (
+    None
+):
+    async with runner_harness() as harness:
+        runner, attempt = await harness.start()
+
+        attempt.fail(Failure(Cause.ANSWER_NEEDED, "locked", question="q7"))
+
+        (await harness.next_attempt()).succeed()
+        await wait_for_state(runner, "up")
+
+
 async def test_a_connection_that_ends_leads_to_backoff_and_its_cause_is_shown() -> None:
     async with runner_harness() as harness:
         runner, connection = await harness.connect()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from tunnelkeeper.core.configuration import Host, Tunnel
+    from tunnelkeeper.core.questions import Question
     from tunnelkeeper.ssh.context import SshContext
     from tunnelkeeper.tunnel.context import HostResolver
     from tunnelkeeper.tunnel.event_log import EventLog
@@ -79,7 +80,9 @@ class KeyLocks:
         for tunnel in tunnels:
             waiting = self._questions_of(tunnel.name)
             if waiting:
-                questions |= dict.fromkeys(waiting)
+                for question in waiting:
+                    self.context.unlocker.limit_answer(question.subject.about, seconds)
+                    questions[question.id] = None
                 continue
             log = TunnelLog(self.event_log, tunnel.name)
             async for host, path in self._key_files(tunnel, resolver):
@@ -96,10 +99,10 @@ class KeyLocks:
         self.context.login_memory.forget_refused()
         return Locked(self.context.unlocker.lock(), self.context.answers.forget_all())
 
-    def _questions_of(self, tunnel: str) -> list[str]:
-        """Return the ids of the questions for passphrases that a tunnel waits for."""
+    def _questions_of(self, tunnel: str) -> list[Question]:
+        """Return the questions for passphrases that a tunnel waits for."""
         return [
-            question.id
+            question
             for question in self.context.questions.questions
             if question.subject.kind is Kind.PASSPHRASE and tunnel in question.tunnels
         ]

@@ -99,14 +99,12 @@ class KeyUnlocker:
         problems += search.problems
         return replace(locked, message="; ".join([locked.message, *problems]))
 
-    async def ask(self, path: str, tunnel: str = "", seconds: float = inf) -> str:
+    async def ask(self, path: str, tunnel: str = "") -> str:
         """Ask for the passphrase of a key file. Return the id of the question.
 
-        tunnel: the tunnel that waits for the answer, or empty. seconds: for how long the key is
-        held at most when the passphrase has been typed.
+        tunnel: the tunnel that waits for the answer, or empty.
         """
         subject = await self._subject(path)
-        self._limits[subject.about] = min(seconds, self._limits.get(subject.about, inf))
 
         async def check(answers: Sequence[Secret]) -> str:
             return await self._check(path, answers[0])
@@ -137,10 +135,18 @@ class KeyUnlocker:
         loaded = (await self.keys.read(path)).private
         if host is not None and isinstance(loaded, KeyProblem) and _is_locked(loaded):
             loaded = await self.unlock(host, loaded, log)
+        real_path = (await self._subject(path)).about
         if not isinstance(loaded, KeyProblem):
-            self.keys.unlocked.limit((await self._subject(path)).about, seconds)
+            self.keys.unlocked.limit(real_path, seconds)
             return ""
-        return await self.ask(path, seconds=seconds) if _is_locked(loaded) else loaded
+        if not _is_locked(loaded):
+            return loaded
+        self.limit_answer(real_path, seconds)
+        return await self.ask(path)
+
+    def limit_answer(self, real_path: str, seconds: float) -> None:
+        """Hold a key for this time at most when its passphrase has been typed."""
+        self._limits[real_path] = seconds
 
     def command_for(self, tunnel: str) -> str:
         """Return the command that lets a person log a tunnel in, or an empty string."""
