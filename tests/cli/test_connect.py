@@ -19,7 +19,7 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, str]]:
     """Record the connections that the command makes without a supervisor."""
     requested: list[tuple[Path, str, str]] = []
 
-    def connect(config: Path, reference: str, target: str, pump: object) -> int:
+    def connect(config: Path, reference: str, target: str, pump: object, _ask: object) -> int:
         assert callable(pump)
         requested.append((config, reference, target))
         return 7

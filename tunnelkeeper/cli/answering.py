@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
+    from tunnelkeeper.cli.launch import Ask
     from tunnelkeeper.control.payloads import Event
     from tunnelkeeper.core.secret import Secret
     from tunnelkeeper.core.snapshot import QuestionSnapshot, TunnelSnapshot
@@ -176,29 +177,11 @@ class TerminalAnswers(Answers):
 
     def _read_answers(self, question: QuestionSnapshot) -> list[Secret]:
         """Read an answer for each prompt. Raises DeclinedError, WithdrawnError."""
-        lines = introduction(question, rows=self._terminal.rows)
-        self._terminal.write("".join(f"{line}\n" for line in lines))
 
         def is_withdrawn() -> bool:
             return any(_withdraws(event, question) for event in self._client.peek_events())
 
-        answers: list[Secret] = []
-        try:
-            for text, prompt in zip(prompt_texts(question), question.prompts, strict=True):
-                answer = self._terminal.ask(
-                    text,
-                    echo=prompt.echo,
-                    watched=self._client.fileno(),
-                    is_withdrawn=is_withdrawn,
-                )
-                answers.append(answer)
-                if question.kind == "host_key" and answer.reveal().strip().lower() == b"no":
-                    raise DeclinedError
-        except BaseException:
-            for answer in answers:
-                answer.wipe()
-            raise
-        return answers
+        return read_answers(self._terminal, question, self._client.fileno(), is_withdrawn)
 
     def _decline(self, question: QuestionSnapshot) -> None:
         self._left_alone.add(question.id)
@@ -211,6 +194,59 @@ class TerminalAnswers(Answers):
         self._wrong[question.id] = self._wrong.get(question.id, 0) + 1
         if self._wrong[question.id] >= MAX_WRONG:
             self._decline(question)
+
+
+def read_answers(
+    terminal: Terminal,
+    question: QuestionSnapshot,
+    watched: int,
+    is_withdrawn: Callable[[], bool] = lambda: True,
+) -> list[Secret]:
+    """Show a question and read an answer for each prompt. `no` declines a host key.
+
+    watched: a descriptor. When it can be read, is_withdrawn says whether the question has lapsed.
+    Raises DeclinedError, WithdrawnError.
+    """
+    lines = introduction(question, rows=terminal.rows)
+    terminal.write("".join(f"{line}\n" for line in lines))
+    answers: list[Secret] = []
+    try:
+        for text, prompt in zip(prompt_texts(question), question.prompts, strict=True):
+            answer = terminal.ask(
+                text, echo=prompt.echo, watched=watched, is_withdrawn=is_withdrawn
+            )
+            answers.append(answer)
+            if question.kind == "host_key" and answer.reveal().strip().lower() == b"no":
+                raise DeclinedError
+    except BaseException:
+        for answer in answers:
+            answer.wipe()
+        raise
+    return answers
+
+
+def ask_on_terminal(question: QuestionSnapshot, watched: int) -> list[Secret] | None:
+    """Ask a question; None without an answer. watched: can be read when the question lapses."""
+    terminal = Terminal.open()
+    if terminal is None:
+        return None
+    with terminal:
+        try:
+            return read_answers(terminal, question, watched)
+        except WithdrawnError:
+            terminal.write("\nThe question was withdrawn.\n")
+        except DeclinedError:
+            terminal.write("\n")
+    return None
+
+
+def person_at_terminal() -> Ask | None:
+    """Return the function that asks the person at the terminal, or None without one."""
+    terminal = Terminal.open()
+    if terminal is None:
+        return None
+    with terminal:
+        return ask_on_terminal
 
 
 def _withdraws(event: Event, question: QuestionSnapshot) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tunnelkeeper.cli import connect, launch
+from tunnelkeeper.cli.answering import person_at_terminal
 from tunnelkeeper.cli.completion_script import AUTOSSH, variable_of
 from tunnelkeeper.cli.main import run
 from tunnelkeeper.paths import set_account_variables
@@ -60,7 +61,8 @@ class _UnparsedCommand(click.Command):
 )
 def command(arguments: tuple[str, ...]) -> int:
     """Run a command line of autossh(1): [-M port] [-f] [SSH_OPTIONS] host [command]."""
-    return launch.autossh(arguments, relay_stdio, copy_errors, sys.stdin.fileno())
+    ask = person_at_terminal()
+    return launch.autossh(arguments, relay_stdio, copy_errors, sys.stdin.fileno(), ask)
 
 
 def main() -> NoReturn:

@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.answering import asking, person_at_terminal
 from tunnelkeeper.cli.settings import OtherConfigError
+from tunnelkeeper.cli.wait import NO_ANSWERS, SETTLE_TIMEOUT, is_settled, wait_until
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -24,6 +27,7 @@ from tunnelkeeper.core.forward_spec import SpecError, parse_target
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.control.client import Client
 
 
 CHUNK = 64 * 1024
@@ -46,14 +50,28 @@ def command(settings: Settings, reference: str, target: str) -> int:
         raise click.BadParameter(str(error), param_hint="HOST:PORT") from error
     try:
         with settings.client_for_config() as client:
+            _answer_questions(client, reference)
             _relay(*client.connect(reference, target))
     except (NoSupervisorError, OtherConfigError):
-        return launch.connect(settings.config, reference, target, _relay)
+        return launch.connect(settings.config, reference, target, _relay, person_at_terminal())
     except RemoteError as error:
         if error.code != ErrorCode.NOT_FOUND:
             raise
-        return launch.connect(settings.config, reference, target, _relay)
+        return launch.connect(settings.config, reference, target, _relay, person_at_terminal())
     return ExitCode.OK
+
+
+def _answer_questions(client: Client, name: str) -> None:
+    """Ask what the tunnel waits for, if it does and there is a terminal.
+
+    Raises RemoteError for an unknown name.
+    """
+    if not any(name in question.tunnels for question in client.status([name]).questions):
+        return
+    with asking(client, [name], asks=True) as answers:
+        if answers is not NO_ANSWERS:
+            deadline = time.monotonic() + SETTLE_TIMEOUT
+            wait_until(client, [name], is_settled, deadline, answers)
 
 
 def _relay(sock: socket.socket, early: bytes = b"") -> None:

@@ -13,7 +13,7 @@ from tunnelkeeper.cli.answering import asking, no_questions
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
 from tunnelkeeper.cli.up import print_results
-from tunnelkeeper.cli.wait import NO_ANSWERS, is_settled, wait_until
+from tunnelkeeper.cli.wait import NO_ANSWERS, SETTLE_TIMEOUT, is_settled, wait_until
 from tunnelkeeper.control import lock_files
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -22,9 +22,6 @@ from tunnelkeeper.systemd import systemctl
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.control.client import Client
-
-SETTLE_TIMEOUT = 30.0
-"""Seconds that `restart` waits for its tunnels on a terminal, without the time for answers."""
 
 END_TIMEOUT = 10.0
 """Seconds for the supervisor to end. It takes at most five."""

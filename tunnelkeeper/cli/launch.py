@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.core.resolved_settings import ResolvedTunnel
+    from tunnelkeeper.core.secret import Secret
+    from tunnelkeeper.core.snapshot import QuestionSnapshot
     from tunnelkeeper.oneshot.trust import Person
     from tunnelkeeper.relay.initial_files import InitialFiles
     from tunnelkeeper.relay.set_up import Added
     from tunnelkeeper.systemd.unit_templates import Ready
+
+    Ask = Callable[[QuestionSnapshot, int], list[Secret] | None]
+    """Asks the person at the terminal (oneshot.person)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +87,19 @@ def run(
 
 
 def connect(
-    config: Path, reference: str, target: str, pump: Callable[[socket.socket], None]
+    config: Path,
+    reference: str,
+    target: str,
+    pump: Callable[[socket.socket], None],
+    ask: Ask | None = None,
 ) -> int:
-    """Let `pump` serve a target through a new connection. Return the exit code."""
+    """Let `pump` serve a target through a new connection. Return the exit code.
+
+    ask: asks the person at the terminal, if there is one.
+    """
     from tunnelkeeper.oneshot import connect
 
-    return connect.connect(str(config), reference, target, pump)
+    return connect.connect(str(config), reference, target, pump, ask)
 
 
 def trust(
@@ -104,15 +116,17 @@ def autossh(
     carry: Callable[[socket.socket, int], None],
     copy_errors: Callable[[socket.socket], None],
     stdin: int,
+    ask: Ask | None = None,
 ) -> int:
     """Run as autossh. Return the exit code.
 
+    ask: asks the person at the terminal, if there is one.
     carry: relays between a socket, a descriptor and stdout. copy_errors: copies a socket to stderr.
     """
     from tunnelkeeper.oneshot.autossh import main
     from tunnelkeeper.oneshot.autossh.remote_session import Stdio
 
-    console = Stdio(stdin, carry, copy_errors, os.environ.get("TERM", ""))
+    console = Stdio(stdin, carry, copy_errors, os.environ.get("TERM", ""), ask)
     return main.run(arguments, os.environ, console)
 
 

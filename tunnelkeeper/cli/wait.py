@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _STATE = {"up": "up", "down": "stopped"}
 
 
+SETTLE_TIMEOUT = 30.0
+"""Seconds for tunnels to settle after their questions, without the time for the answers."""
+
 SETTLED_ATTEMPTS = 3
 """After this many failed attempts in a row a tunnel counts as settled, though it retries."""
 

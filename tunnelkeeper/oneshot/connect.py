@@ -24,6 +24,7 @@ from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import use_daemon_threads
+from tunnelkeeper.oneshot.person import Person, answering
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
@@ -35,6 +36,8 @@ from tunnelkeeper.tunnel.task_group import unwrap_exception_groups
 if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.oneshot.person import Ask
+    from tunnelkeeper.ssh.connection_pool import HopConnections
 
 PROGRAM = "tunnelkeeper"
 
@@ -45,10 +48,13 @@ It may block. It closes the socket if it ends earlier, so that the peer notices.
 """
 
 
-def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> int:
+def connect(
+    config_path: str, host: str, target: str, copy_stdio: CopyStdio, ask: Ask | None = None
+) -> int:
     """Connect to a target through a host and copy the standard streams. Return the exit code.
 
-    host: a tunnel or host of the config file, or a host of ssh_config.
+    host: a tunnel or host of the config file, or a host of ssh_config. ask: asks the person at the
+    terminal, if there is one.
     """
     disable_core_dumps()
     silence_asyncssh()
@@ -57,7 +63,7 @@ def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> 
         address = parse_target(target)
         stderr = LineWriter(stderr_sink(), lambda count: f"{PROGRAM}: {loss_text(count)}\n")
         with closing(stderr), unwrap_exception_groups():
-            run_with_children(_connect(configuration, host, address, copy_stdio, stderr))
+            run_with_children(_connect(configuration, host, address, copy_stdio, stderr, ask))
     except ConfigError as error:
         for problem in error.problems:
             _print_error(str(problem))
@@ -80,12 +86,16 @@ async def _connect(
     target: Address,
     copy_stdio: CopyStdio,
     stderr: LineWriter,
+    ask: Ask | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     use_daemon_threads(loop)
     host_chain = await resolve_hosts(configuration, host)
-    async with ConnectionPool(SshContext()) as pool:
-        hop_connections = await pool.connect(host_chain, _WarningsOnly(host, stderr))
+    context = SshContext()
+    async with ConnectionPool(context) as pool:
+        progress = _WarningsOnly(host, stderr)
+        async with asyncio.TaskGroup() as tasks, answering(context.questions, ask, tasks) as person:
+            hop_connections = await _connect_asking(pool, host_chain, progress, person)
         hop_connections.connection.measure_round_trip(lambda _: None)
         gate = Gate()
         gate.open(hop_connections.connection)
@@ -105,6 +115,25 @@ async def _connect(
             stream_sock.close()
             stdio_sock.close()
             await hop_connections.close()
+
+
+async def _connect_asking(
+    pool: ConnectionPool,
+    host_chain: tuple[Host, ...],
+    progress: _WarningsOnly,
+    person: Person | None,
+) -> HopConnections:
+    """Connect, again after each answer that an attempt needed.
+
+    Raises FailureError.
+    """
+    while True:
+        try:
+            return await pool.connect(host_chain, progress)
+        except FailureError as failed:
+            question = failed.failure.question
+            if person is None or not question or not await person.wait_answered(question):
+                raise
 
 
 async def resolve_hosts(configuration: Configuration, host: str) -> tuple[Host, ...]:

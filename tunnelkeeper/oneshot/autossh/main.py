@@ -175,6 +175,7 @@ def _supervise_with_log(
         timing=timing_from_settings(settings),
         max_lifetime=settings.max_lifetime,
         message=settings.message,
+        ask=None if line.background else console.ask,
     )
     event_log = event_log_for(log, output.ssh_messages)
     supervisor = AutosshSupervisor(options, log, event_log, log.clock)

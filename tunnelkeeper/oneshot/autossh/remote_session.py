@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tunnelkeeper.forwarding.gate import Gate
+    from tunnelkeeper.oneshot.person import Ask
     from tunnelkeeper.ssh.connection import Connection
 
 _KINDS = {
@@ -46,13 +47,15 @@ class Stdio:
     """The standard streams. Each function closes its socket, may block, and runs in a thread.
 
     copy_stdio: copies between stdin (a descriptor), stdout and a socket until EOF in both
-    directions. copy_stderr: copies from a socket to stderr. terminal_name: $TERM.
+    directions. copy_stderr: copies from a socket to stderr. terminal_name: $TERM. ask: asks the
+    person at the terminal; None if there is none.
     """
 
     stdin: int
     copy_stdio: Callable[[socket.socket, int], None]
     copy_stderr: Callable[[socket.socket], None]
     terminal_name: str
+    ask: Ask | None = None
 
     @property
     def is_terminal(self) -> bool:

@@ -23,7 +23,7 @@ from tunnelkeeper.autossh.restart_rules import (
     Rules,
     RunHistory,
 )
-from tunnelkeeper.core.lifecycle import NetworkChanged, Restart, Start, Stop
+from tunnelkeeper.core.lifecycle import NetworkChanged, Restart, RetryNow, Start, Stop
 from tunnelkeeper.core.retry_policy import RetryPolicy
 from tunnelkeeper.core.states import (
     BackingOff,
@@ -45,6 +45,7 @@ from tunnelkeeper.oneshot.autossh.remote_session import (
     RequestRefused,
     StdoutClosed,
 )
+from tunnelkeeper.oneshot.person import answering
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.tunnel.context import TunnelContext
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.oneshot.autossh.log import Log
     from tunnelkeeper.oneshot.autossh.remote_session import RemoteTask
     from tunnelkeeper.oneshot.autossh.resolve import ResolvedCommand
+    from tunnelkeeper.oneshot.person import Ask, Person
     from tunnelkeeper.tunnel.event_log import EventLog
 
 SHUTDOWN_TIMEOUT = 3.0
@@ -76,7 +78,7 @@ class SupervisedCommand:
     """The command line to run, and its rules.
 
     return_socket: that of the monitoring loop, listening. max_lifetime: seconds; 0 for no limit.
-    message: AUTOSSH_MESSAGE.
+    message: AUTOSSH_MESSAGE. ask: asks the person at the terminal, if there is one.
     """
 
     command: ResolvedCommand
@@ -87,6 +89,7 @@ class SupervisedCommand:
     timing: Timing
     max_lifetime: float
     message: str
+    ask: Ask | None = None
 
 
 class AutosshSupervisor:
@@ -110,6 +113,7 @@ class AutosshSupervisor:
         self._return_port: ReturnPort | None = None
         self._remote_task: asyncio.Task[None] | None = None
         self._start_timer: Timer | None = None
+        self._person: Person | None = None
 
     async def run(self) -> int:
         """Run the tunnel. Return the exit code."""
@@ -136,9 +140,16 @@ class AutosshSupervisor:
                 self._clock, self._event_log, self._on_network_changed, self._on_network_lost
             )
             self._add_signal_handlers()
+            questions = self._ssh_context.questions
+            questions.retry = lambda _: self._runner.send(RetryNow())
             lifetime = self._start_lifetime_timer()
             try:
-                async with monitoring(host_monitor, self._tasks):
+                async with (
+                    monitoring(host_monitor, self._tasks),
+                    answering(questions, self._options.ask, self._tasks, self._on_left_alone) as (
+                        self._person
+                    ),
+                ):
                     self._start_first_run()
                     program_exit = await self._exit
             finally:
@@ -172,10 +183,24 @@ class AutosshSupervisor:
                 count = f"{self._history.starts}" + ("" if limit == NO_LIMIT else f" of {limit}")
                 self._log.write(Level.INFO, f"starting ssh (count {count})")
             case ((Connecting() | Up() | Degraded()), (BackingOff() | Blocked())):
-                self._on_run_ended()
+                if not self._is_asking:
+                    self._on_run_ended()
         if not isinstance(self._state, Up | Degraded) and self._monitor_task is not None:
             self._monitor_task.cancel()
         self._require_monitor_port()
+
+    @property
+    def _is_asking(self) -> bool:
+        """Whether the tunnel waits for an answer that the person at the terminal may give."""
+        failure = failure_of(self._state)
+        asked = failure.question if failure is not None else ""
+        return bool(asked) and self._person is not None and self._person.will_answer(asked)
+
+    def _on_left_alone(self, question_id: str) -> None:
+        """Handle a question that the person does not answer: the run has failed."""
+        failure = failure_of(self._state)
+        if failure is not None and failure.question == question_id:
+            self._on_run_ended()
 
     def _require_monitor_port(self) -> None:
         """End the program if another one took the port of the loop before the first start."""
