@@ -11,6 +11,7 @@ import msgspec
 
 from tunnelkeeper.cli.answering import TerminalAnswers
 from tunnelkeeper.cli.duration_option import parse_duration
+from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
 from tunnelkeeper.cli.terminal import Terminal
 from tunnelkeeper.cli.up import print_results
@@ -69,6 +70,7 @@ def unlock(
         )
     with terminal, settings.client_for_config(WORK_TIMEOUT) as client:
         path = None if key is None else str(Path(key).expanduser().absolute())
+        names = tuple(expand_names(client, names))
         unlocking = decode_result(
             client.call("unlock", key=path, names=list(names) or None, for_seconds=duration),
             Unlocking,
