@@ -174,6 +174,16 @@ async def test_a_touch_is_shown_while_it_is_awaited(on: Board) -> None:
     assert [type(change) for change in on.changes] == [Changed, Closed]
 
 
+async def test_a_touch_is_shown_until_the_last_tunnel_has_it(on: Board) -> None:
+    seen = []
+    with on.board.touch_notice(HOP, "waiting for a touch", "db"):
+        with on.board.touch_notice(HOP, "waiting for a touch", "web"):
+            seen += on.board.questions
+        seen += on.board.questions
+    assert [question.tunnels for question in seen] == [("db", "web"), ("db",)]
+    assert on.board.questions == ()
+
+
 async def test_a_tunnel_whose_person_is_there_joins_a_question_and_logs_in(on: Board) -> None:
     with pytest.raises(AnswerNeededError):
         await on.board.dialog(HOP, "db").ask(Kind.CODES, "the server asks", CODE, deadline=9.0)

@@ -194,8 +194,9 @@ async def test_tunnels_that_fail_together_share_a_wrong_stored_passphrase(
     assert source.calls < 3
 
 
+@pytest.mark.parametrize("is_last_port", [True, False])
 async def test_a_key_that_is_unlocked_during_the_login_serves_without_another_question(
-    server: Server, person: Person
+    server: Server, person: Person, is_last_port: bool
 ) -> None:
     question = (await person.fail(server.host())).question
 
@@ -208,7 +209,8 @@ async def test_a_key_that_is_unlocked_during_the_login_serves_without_another_qu
 
     person.context.answers.sources = (AnsweringSource(""),)
 
-    await person.log_in(server.host())
+    ports = (server.port,) if is_last_port else (server.port, server.port)
+    await person.log_in(server.host(ports=ports))
     assert person.context.questions.questions == ()
 
 

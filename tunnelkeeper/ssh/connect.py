@@ -84,6 +84,8 @@ async def connect_hop(
         try:
             return await attempt.run()
         except FailureError as failed:
+            if attempt.is_overtaken:
+                return await make(host, port, jump, context, progress, is_shared).run()
             if attempt.step == "login" or failed.failure.cause not in NEXT_PORT_CAUSES:
                 raise
             progress.info(f"port {port}: {failed.failure}; trying the next port")
