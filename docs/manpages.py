@@ -66,8 +66,10 @@ def tunnelkeeper_page() -> Lines:
     lines += [".SH OPTIONS", *roff.blocks(_take(sections, "Global options")[0].nodes)]
     lines.append(".SH COMMANDS")
     for name, command in _commands().items():
+        of_command: Lines = []
         for section in _take(sections, name) or described_by_click(name, command):
-            lines += [heading(".SS", section.title), *roff.blocks(section.nodes)]
+            of_command += [heading(".SS", section.title), *roff.blocks(section.nodes)]
+        lines += of_command + options_missing_in(of_command, command)
     for title, shown in (("Exit codes", "EXIT STATUS"), ("Environment and files", "FILES")):
         for section in _take(sections, title):
             lines += [heading(".SH", shown), *roff.blocks(section.nodes)]
@@ -100,10 +102,21 @@ def described_by_click(name: str, command: click.Command) -> list[Section]:
     context = click.Context(command, info_name=name)
     usage = " ".join(["tunnelkeeper", name, *command.collect_usage_pieces(context)])
     text = f"```\n{usage}\n```\n\n{command.help or ''}\n"
-    records = [param.get_help_record(context) for param in command.params]
-    if rows := [[f"`{record[0]}`", record[1]] for record in records if record]:
-        text += f"\n{markdown(('Option', 'Meaning'), rows)}\n"
     return [Section(2, name, tuple(_parse(text)))]
+
+
+def options_missing_in(lines: Lines, command: click.Command) -> Lines:
+    """Return the options of a command that its lines do not have, as its help describes them."""
+    text = "\n".join(lines)
+    context = click.Context(command)
+    missing = [
+        param
+        for param in command.params
+        if isinstance(param, click.Option) and escaped(param.opts[-1]) not in text
+    ]
+    records = [record for param in missing if (record := param.get_help_record(context))]
+    table = markdown(("Option", "Meaning"), [[f"`{name}`", text] for name, text in records])
+    return list(Roff(link_from("commands.md")).blocks(_parse(table))) if records else []
 
 
 def read_sections(page: str) -> list[Section]:

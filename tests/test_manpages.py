@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from docs.manpages import described_by_click, generate_files, link_from
+from docs.manpages import described_by_click, generate_files, link_from, options_missing_in
 from docs.roff import Roff, escaped, parse_sections
 from tests.imports import ROOT
 from tests.requirements import absent, require
@@ -162,8 +162,10 @@ def test_a_command_without_documentation_is_described_by_its_help() -> None:
 
     [section] = described_by_click("new", new)
     lines = list(Roff(link_from("commands.md")).blocks(section.nodes))
+    lines += options_missing_in(lines, new)
 
     assert section.title == "new"
     assert "tunnelkeeper new [OPTIONS] NAME" in lines
     assert "Do something new." in lines
     assert lines[lines.index("\\%\\fB\\-\\-now\\fP") + 1] == "Do it at once."
+    assert options_missing_in(lines, new) == []
