@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.core.questions import Change, Changed, Closed, Kind, Outcome, Prompt, Subject
+from tunnelkeeper.core.questions import (
+    Change,
+    Changed,
+    Closed,
+    Kind,
+    Outcome,
+    Prompt,
+    QuestionError,
+    Subject,
+)
 from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.questions.board import QuestionBoard
 from tunnelkeeper.questions.login_dialog import AnswerNeededError, LoginDialog
@@ -232,3 +241,13 @@ async def test_a_person_who_left_before_the_question_is_not_waited_for(on: Board
     on.board.disconnect("cli")
     with pytest.raises(AnswerNeededError, match="no person is present"):
         await dialog.ask(Kind.CODES, "the server asks", CODE, deadline=9.0)
+
+
+async def test_an_answer_between_two_connections_of_a_login_is_refused(on: Board) -> None:
+    dialog, task = await on.live("db", "cli")
+    claim = on.board.claim("cli", on.only_question)
+    task.cancel()  # its connection was lost, and the login begins again
+    await asyncio.wait([task])
+    with pytest.raises(QuestionError, match="no login waits"):
+        await on.board.answer("cli", claim.question.id, claim.nonce, [Secret(b"1")])
+    dialog.ended()

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ssh.attempts import failure_of
+from tests.ssh.attempts import failure_of, no_leaks
 from tests.ssh.login_server import Script, person, serve_logins
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import connected
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.failures import Cause
-from tunnelkeeper.core.questions import Kind
+from tunnelkeeper.core.questions import Kind, Question
 from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.questions.sources import AnswerSources, Found, HopKey, Log, SourceError
 from tunnelkeeper.ssh import connect
+from tunnelkeeper.ssh.connect import connect_hop
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.ssh.transport import ClientTransport
 
@@ -35,12 +37,15 @@ class Store:
     def __init__(self, password: str) -> None:
         self.password_text = password
         self.hops: list[HopKey] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def passphrase(self, host: Host, path: str, log: Log) -> Found | None:
         return None
 
     async def password(self, host: Host, key: HopKey, log: Log) -> Found | None:
         self.hops.append(key)
+        await self.may_answer.wait()
         return Found(Secret(self.password_text.encode()), "the store")
 
 
@@ -175,7 +180,7 @@ async def test_refused_keys_beside_passwords_stay_a_refused_login_without_a_pers
     script.decide = lambda *_: False
     failure = await failure_of(server.host(), context=context)
     assert failure.cause is Cause.AUTH  # it retries: an administrator may restore the key
-    assert failure.hint.endswith("tunnelkeeper unlock t")
+    assert failure.hint.endswith(". Or log in by a password: tunnelkeeper restart t")
     assert script.begun == ["none", "publickey", "publickey"]
     async with person(context, None, None):
         failure = await failure_of(server.host(), context=context)
@@ -301,3 +306,43 @@ async def test_a_source_that_fails_is_named_and_tried_again(
     assert failure.message.endswith("; the store is locked")
     context.answers = AnswerSources()
     assert not (await failure_of(host, context=context)).source_failed
+
+
+async def test_a_login_that_waits_for_a_store_can_be_cancelled(
+    server: Server, context: SshContext
+) -> None:
+    store = Store("right")
+    store.may_answer.clear()
+    context.answers = AnswerSources((store,))
+    async with asyncio.timeout(DEADLINE), no_leaks():
+        attempt = asyncio.get_running_loop().create_task(
+            connect_hop(server.host(), None, context, ProgressRecorder())
+        )
+        await until(lambda: store.hops)
+        attempt.cancel()
+        await asyncio.wait([attempt])
+        assert attempt.cancelled()
+
+
+def _has_length(questions: list[Question], count: int) -> bool:
+    return len(questions) == count
+
+
+async def test_a_question_is_asked_again_after_a_change_of_network(
+    server: Server, script: Script, context: SshContext
+) -> None:
+    async with (
+        person(context) as asked,
+        asyncio.timeout(DEADLINE),
+        asyncio.TaskGroup() as tasks,
+    ):
+        attempt = tasks.create_task(connect_hop(server.host(), None, context, ProgressRecorder()))
+        for count in range(1, 6):  # more often than a person may be asked
+            await until(partial(_has_length, asked, count))
+            context.connection_tracker.network_changed(None)
+        await until(partial(_has_length, asked, 6))
+        claim = context.questions.claim("person", asked[-1].id)
+        secrets = [Secret(b"right")]
+        await context.questions.answer("person", claim.question.id, claim.nonce, secrets)
+        await (await attempt).close()
+    assert script.sent == [(b"right",)]

@@ -24,6 +24,7 @@ from tunnelkeeper.core.questions import (
     Prompt,
     Question,
     QuestionBook,
+    QuestionError,
     Subject,
     Verdict,
 )
@@ -110,8 +111,10 @@ class QuestionBoard:
 
         Raises QuestionError.
         """
-        question = self._book.take(question_id, client, nonce, answers)
         dialog = self._dialogs.get(question_id)
+        if dialog is not None and dialog.answers is None:  # its connection was replaced
+            raise QuestionError("no login waits for an answer now")
+        question = self._book.take(question_id, client, nonce, answers)
         if dialog is not None and dialog.answers is not None:
             if not dialog.answers.done():
                 dialog.answers.set_result(answers)
@@ -232,9 +235,8 @@ class QuestionBoard:
     ) -> Sequence[Secret]:
         """Ask a question of a login; see LoginDialog.ask."""
         self.admit(dialog, kind, text, problem)
-        subject = Subject(kind, dialog.hop)
         question, changes = self._book.ask(
-            subject,
+            Subject(kind, dialog.hop),
             text,
             prompts,
             tunnel=dialog.tunnel,
@@ -294,11 +296,10 @@ class QuestionBoard:
         """Let the question of a login rest until a person is there; see LoginDialog.ended."""
         has_asked = dialog.question_id is not None
         question = self._end_dialog(dialog)
-        if question is None:
-            return
-        self._publish(self._book.rest(question.id, _resting_text(question), problem))
-        if not has_asked:
-            self._start_attended_login(question.id)
+        if question is not None:
+            self._publish(self._book.rest(question.id, _resting_text(question), problem))
+            if not has_asked:
+                self._start_attended_login(question.id)
 
     # -- private -----------------------------------------------------------------------------
 

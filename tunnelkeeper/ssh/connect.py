@@ -266,8 +266,7 @@ class ConnectAttempt:
         self.transport.verify_certificate = self.verifier.verify_certificate
         self.transport.before_login = self._before_login
         self.transport.answers = self.answers
-        self.answers.record = self.identities.record
-        self.answers.replies = self.transport.login_replies
+        self.answers.begin(self.identities.record, self.transport.login_replies)
         self.transport.methods = MethodOrder(allowed_methods(self.host))
         await self._connect_transport(self.transport)
         self._set_step("key_exchange")

@@ -29,9 +29,10 @@ from tunnelkeeper.ssh.auth.login_request import (
     Request,
     wipe,
 )
+from tunnelkeeper.ssh.auth.stored_passwords import StoredPasswords
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.secret import Secret
@@ -93,14 +94,26 @@ class LoginAnswers:
     could_ask: bool = False
     _requests: Counter[str] = field(default_factory=Counter)
     _request: Request | None = None
-    _stored: AsyncIterator[Found] | None = None
-    _next: Found | None = None
-    _is_stored_refused: bool = False
+    _stored: StoredPasswords = field(init=False)
     _has_prompted: bool = False
     _rounds: int = 0
     _notices: list[str] = field(default_factory=list)
     _is_remembered: bool = False
     _has_codes: bool = False
+
+    def __post_init__(self) -> None:
+        """Prepare the search for stored passwords."""
+        self._stored = StoredPasswords(
+            self.host, self.key, self.sources, self.memory, self.progress
+        )
+
+    def begin(self, record: LoginRecord, replies: ServerReplies) -> None:
+        """Answer on a new connection. An earlier one was lost before its server had decided."""
+        self.record, self.replies, self.is_asking = record, replies, False
+        if self._request is not None:
+            self._requests[self._request.method] -= 1
+            self._request.wipe()
+            self._request = None
 
     # -- what a method sends -----------------------------------------------------------------
 
@@ -111,7 +124,7 @@ class LoginAnswers:
         """
         if not self._may_begin(PASSWORD):
             return None
-        found = await self._next_stored()
+        found = await self._stored_password()
         self._begin(PASSWORD)
         if found is not None:
             return self._use(found)
@@ -163,9 +176,9 @@ class LoginAnswers:
         if not self._may_begin(KEYBOARD_INTERACTIVE) or is_ignored:
             return False
         wants_codes = self.key in self.memory.hops_with_codes
-        if self._next is None:
-            self._next = await self._next_stored()
-        if self._next is None or wants_codes:
+        has_stored = await self._stored.has_next()
+        self.problem = self._stored.problem or self.problem
+        if not has_stored or wants_codes:
             kind = Kind.CODES if wants_codes else Kind.PASSWORD
             what = "an answer" if wants_codes else "a password or a code"
             if not self._admit(kind, f"{self.dialog.hop} asks for {what}", what):
@@ -189,7 +202,7 @@ class LoginAnswers:
             return []
         kind = round_.kind
         if kind is Kind.PASSWORD:
-            found, self._next = self._next or await self._next_stored(), None
+            found = await self._stored_password()
             if found is not None:
                 return [self._use(found)]
         elif not round_.changes_password:
@@ -221,7 +234,7 @@ class LoginAnswers:
         if request.secrets:
             self.memory.add_refused(self.key, request.label, request.secrets)
         if request.source and request.password is not None:
-            self._is_stored_refused = True
+            self._stored.has_refused = True
             self.memory.add_refused(self.key, STORED, [request.password])
             if request.source == MEMORY and len(request.secrets) == 1:
                 self.sources.forget_password(self.key)
@@ -311,18 +324,10 @@ class LoginAnswers:
         self._current.is_typed = True
         self.problem = ""
 
-    async def _next_stored(self) -> Found | None:
-        """Return the next stored password that was not refused before."""
-        if self._stored is None:
-            self._stored = aiter(self.sources.passwords(self.host, self.key, self.progress))
-        methods = (PASSWORD, KEYBOARD_INTERACTIVE, STORED)
-        while (found := await anext(self._stored, None)) is not None:
-            if not self.memory.has_refused(self.key, methods, [found.secret]):
-                return found
-            found.secret.wipe()
-            self._is_stored_refused = True
-            self.problem = f"the password from {found.source} was refused before"
-        return None
+    async def _stored_password(self) -> Found | None:
+        found = await self._stored.take()
+        self.problem = self._stored.problem or self.problem
+        return found
 
     def _admit(self, kind: Kind, text: str, what: str) -> bool:
         """Return whether a person can be asked. Raises AnswerNeededError if one must be."""
@@ -331,7 +336,7 @@ class LoginAnswers:
             self.is_forbidden = True
             return False
         has_logged_in = self.key in self.memory.hops_with_password
-        is_needed = self._is_begun or self._is_stored_refused or has_logged_in
+        is_needed = self._is_begun or self._stored.has_refused or has_logged_in
         is_needed = is_needed or needs_answer(self.host, self.record, self.replies)
         if not self.dialog.has_person and not is_needed:
             self.could_ask = True
@@ -392,8 +397,4 @@ class LoginAnswers:
         if self._request is not None:
             self._request.wipe()
             self._request = None
-        if self._next is not None:
-            self._next.secret.wipe()
-        close = getattr(self._stored, "aclose", None)
-        if close is not None:
-            await close()
+        await self._stored.close()

@@ -44,7 +44,7 @@ def unanswered_failure(
 
 def with_alternatives(failure: Failure, answers: LoginAnswers) -> Failure:
     """Return the failure of a login in which a person was not asked, with what that would do."""
-    command = answers.unlock_command
+    command = answers.unlock_command.replace(" unlock ", " restart ", 1)  # no question rests
     if answers.is_forbidden:
         message = f"{failure.message}; the server asks for {answers.asked_for}, and BatchMode"
         hint = f"turn BatchMode off, then: {command}" if command else "turn BatchMode off"
