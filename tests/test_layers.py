@@ -24,7 +24,7 @@ LAYERS = {
     "importing": "core atomic_write net config sshconfig autossh systemd",
     "forwarding": "core net",
     "questions": "core net",
-    "ssh": "core net forwarding sshconfig questions",
+    "ssh": "core atomic_write net forwarding sshconfig questions",
     "control": "core net",
     "tunnel": (
         "core clock net config sshconfig forwarding questions ssh control systemd presentation"

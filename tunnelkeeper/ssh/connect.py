@@ -35,6 +35,7 @@ from tunnelkeeper.ssh.client_options import client_options
 from tunnelkeeper.ssh.connection import Connection
 from tunnelkeeper.ssh.connection_tracker import NetworkChangedError
 from tunnelkeeper.ssh.hop_route import login_answers, way_to
+from tunnelkeeper.ssh.host_key_updater import HostKeyUpdater
 from tunnelkeeper.ssh.proxy_command import ProxyCommand
 from tunnelkeeper.ssh.transport import ClientTransport
 
@@ -265,6 +266,15 @@ class ConnectAttempt:
         self.transport.check_host_key = self.policy.check_host_key
         self.transport.verify_certificate = self.verifier.verify_certificate
         self.transport.before_login = self._before_login
+        if self.host.update_host_keys:
+            self.transport.on_host_keys = HostKeyUpdater(
+                self.verifier,
+                self.policy,
+                self.transport,
+                self.progress,
+                self.context.questions,
+                self.hop,
+            ).update
         self.transport.answers = self.answers
         self.answers.begin(self.identities.record, self.transport.login_replies)
         self.transport.methods = MethodOrder(allowed_methods(self.host))

@@ -34,6 +34,7 @@ from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
 from tunnelkeeper.ssh.forwarded_channels import ForwardedChannelsMixin
 from tunnelkeeper.ssh.greeting import GreetingMixin
 from tunnelkeeper.ssh.group_exchange import limited
+from tunnelkeeper.ssh.host_keys_requests import HostKeysMixin
 from tunnelkeeper.ssh.liveness import REPLY_HANDLERS, ProbeChannel
 from tunnelkeeper.ssh.negotiation import check_host_signature, process_kexinit
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS, with_ascii_name
@@ -200,6 +201,7 @@ class BaseTransport(BoundedConnection):
 
 class ClientTransport(  # type: ignore[misc]  # create_server returns a listener of our own
     MethodChoiceMixin,
+    HostKeysMixin,
     GreetingMixin,
     ForwardedChannelsMixin,
     DebugMessageMixin,

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tunnelkeeper.core.configuration import Host
+    from tunnelkeeper.ssh.auth.known_hosts import HostKeyLine
 
 
 @dataclass(slots=True)
@@ -66,6 +67,8 @@ class HostKeyVerifier:
     certificate_problem: why the server's certificate is not accepted, or empty.
     certificate_validity: of a certificate that would be accepted at another time.
     tunnel: the name of the tunnel, for messages.
+    trusted_line: the line that has the plain key under the host's own name, for UpdateHostKeys.
+    trusted_address_line: the same for the address.
     ca_algorithms: the algorithms that CAs may sign with.
     wall_time: returns the Unix time, for the validity of certificates.
     """
@@ -86,6 +89,8 @@ class HostKeyVerifier:
     certificate_problem: str = ""
     certificate_validity: tuple[float, float] | None = None
     tunnel: str = ""
+    trusted_line: HostKeyLine | None = None
+    trusted_address_line: HostKeyLine | None = None
     ca_algorithms: Sequence[str] = SIGNATURES
     wall_time: Callable[[], float] = time.time
     debug: Callable[[str], None] = lambda _: None
@@ -230,7 +235,9 @@ class HostKeyVerifier:
     def _verify_name(self, key: asyncssh.SSHKey) -> bool:
         verdict = check_host_key(self.known_keys, key.algorithm.decode("ascii"), key.public_data)
         match verdict:
-            case Trusted():
+            case Trusted(line=line):
+                is_for_name = line not in self.known_keys.host_keys_without_port
+                self.trusted_line = line if is_for_name else None
                 return True
             case Unknown() if self.files.is_accepted(
                 self.searched_files, self._pattern, key.public_data
@@ -259,7 +266,8 @@ class HostKeyVerifier:
             return True
         verdict = check_host_key(self.address_keys, key.algorithm.decode("ascii"), key.public_data)
         match verdict:
-            case Trusted():
+            case Trusted(line=line):
+                self.trusted_address_line = line
                 return True
             case Unknown():
                 self.new_address_key = key
