@@ -190,6 +190,23 @@ def test_per_tunnel_units_are_enabled_individually(
     assert [path.name for path in units_directory.iterdir()] == [TEMPLATE]
 
 
+def test_credentials_become_lines_and_needs_are_shown(
+    tool: Tool, systemd: FakeSystemd, units_directory: Path
+) -> None:
+    done = tool("units", "install", "--credential", "password-relay:~/relay password")
+
+    assert done.code == 0
+    text = (units_directory / SUPERVISOR).read_text()
+    assert line(text, "LoadCredential") == f"password-relay:{tool.home}/relay password"
+    assert "a start with no one present needs an answer to this first:" in done.out
+    assert "@relay:22: its host key is not known: tunnelkeeper trust db" in done.out
+    assert systemd.commands()
+    printed = tool("units", "print", "--encrypted-credential", "password-relay:/f").out
+    assert line(printed, "LoadCredentialEncrypted") == "password-relay:/f"
+    refused = tool("units", "install", "--credential", "password relay:/f")
+    assert (refused.code, "not the name of a credential" in refused.err) == (2, True)
+
+
 def test_root_installs_no_user_unit_of_the_relay(
     tool: Tool, systemd: FakeSystemd, units_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,13 @@ import pytest
 from tests.markdown import blocks
 from tests.requirements import require
 from tests.systemd.shipped import RELAY_PAGE, UNITS_DIRECTORY, generate_relay_system_units
-from tunnelkeeper.systemd.unit_templates import RELAY, UnitKind, UnitOptions, unit_files
+from tunnelkeeper.systemd.unit_templates import (
+    RELAY,
+    Credential,
+    UnitKind,
+    UnitOptions,
+    unit_files,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +50,16 @@ def test_the_shipped_units_are_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", UnitKind)
 def test_system_units_are_valid(kind: UnitKind, tmp_path: Path) -> None:
     written = unit_files(
-        kind, UnitOptions(["/bin/true"], is_system=True, on_failure="alarm.service")
+        kind,
+        UnitOptions(
+            ["/bin/true"],
+            is_system=True,
+            on_failure="alarm.service",
+            credentials=(
+                Credential("password-ann@db=3A22", "/etc/tunnelkeeper/my password"),
+                Credential("passphrase-id_ed25519", "/etc/tunnelkeeper/key.cred", True),
+            ),
+        ),
     )
     paths = [tmp_path / name.replace("@.", "@db.") for name in written]
     for path, text in zip(paths, written.values(), strict=True):

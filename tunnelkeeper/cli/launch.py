@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tunnelkeeper.config import Problem
@@ -188,6 +188,13 @@ def serve_relay(
         raise CommandError(f"another relay holds {error}") from error
     source = ConfigSource(config, must_exist, listen, host_keys, authorized_keys)
     return main.run(source, socket, verbose=verbose, account=account)
+
+
+def unattended_needs(config: Path, names: Sequence[str], credentials: set[str]) -> list[str]:
+    """Return what a start of tunnels with no one present lacks. Raises ConfigError."""
+    from tunnelkeeper.oneshot.unattended import find_needs
+
+    return find_needs(str(config), names, credentials)
 
 
 def check_relay(config: Path, *, must_exist: bool) -> Findings:

@@ -17,6 +17,7 @@ from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.systemd.quoting import UnquotableError
 from tunnelkeeper.systemd.unit_templates import (
+    Credential,
     Ready,
     UnitKind,
     UnitOptions,
@@ -25,6 +26,8 @@ from tunnelkeeper.systemd.unit_templates import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tunnelkeeper.cli.settings import Settings
 
 PROGRAM = "tunnelkeeper"
@@ -33,8 +36,24 @@ SYSTEM_FOLDER = Path("/etc/tunnelkeeper")
 """The folders of tunnels.toml and relay.toml of a system unit without --config."""
 
 
+def parse_credentials(plain: tuple[str, ...], encrypted: tuple[str, ...]) -> list[Credential]:
+    """Return the credentials of --credential and --encrypted-credential. `~` is the home folder."""
+    found = []
+    for texts, is_encrypted in ((plain, False), (encrypted, True)):
+        for text in texts:
+            name, _, path = text.partition(":")
+            found.append(Credential(name, os.path.expanduser(path), is_encrypted))  # noqa: PTH111
+    return found
+
+
 def unit_texts(
-    settings: Settings, kind: UnitKind, ready: Ready, on_failure: str, *, is_system: bool = False
+    settings: Settings,
+    kind: UnitKind,
+    ready: Ready,
+    on_failure: str,
+    *,
+    is_system: bool = False,
+    credentials: Sequence[Credential] = (),
 ) -> dict[str, str]:
     """Return unit files that start this program with the same options.
 
@@ -49,7 +68,9 @@ def unit_texts(
             unit = _relay_options(settings, on_failure, is_system=is_system)
         else:
             options = _options(settings, is_system=is_system)
-            unit = UnitOptions(program(), options, is_system, ready, on_failure)
+            unit = UnitOptions(
+                program(), options, is_system, ready, on_failure, credentials=credentials
+            )
         return unit_files(kind, unit)
     except UnquotableError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error

@@ -14,7 +14,7 @@ from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.names import expand
 from tunnelkeeper.cli.relay_instance import instance_for
 from tunnelkeeper.cli.settings import CommandError, join_names
-from tunnelkeeper.cli.unit_options import unit_texts
+from tunnelkeeper.cli.unit_options import parse_credentials, unit_texts
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.file_claim import socket_of_holder
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -44,6 +44,18 @@ LINGERING_UNKNOWN = (
 def _unit_options(function: Function) -> Function:
     """Add the options of units to a command."""
     for option in (
+        click.option(
+            "--encrypted-credential",
+            metavar="NAME[:FILE]",
+            multiple=True,
+            help="The same for a file that systemd-creds has encrypted.",
+        ),
+        click.option(
+            "--credential",
+            metavar="NAME[:FILE]",
+            multiple=True,
+            help="Pass a file as a credential, such as password-HOST or passphrase-KEY.",
+        ),
         click.option(
             "--on-failure", metavar="UNIT", default="", help="A unit to start when it fails."
         ),
@@ -75,9 +87,20 @@ def command() -> None:
 @_unit_options
 @click.option("--system", is_flag=True, help="A system unit, with its own user.")
 @click.pass_obj
-def print_(settings: Settings, kind: str, ready: Ready, on_failure: str, system: bool) -> int:
+def print_(
+    settings: Settings,
+    kind: str,
+    ready: Ready,
+    on_failure: str,
+    credential: tuple[str, ...],
+    encrypted_credential: tuple[str, ...],
+    system: bool,
+) -> int:
     """Print the unit files. Write and start nothing."""
-    written = unit_texts(settings, UnitKind(kind), ready, on_failure, is_system=system)
+    credentials = parse_credentials(credential, encrypted_credential)
+    written = unit_texts(
+        settings, UnitKind(kind), ready, on_failure, is_system=system, credentials=credentials
+    )
     named = [f"# {name}\n{text}" if len(written) > 1 else text for name, text in written.items()]
     click.echo("\n".join(named), nl=False)
     return ExitCode.OK
@@ -91,9 +114,12 @@ def print_(settings: Settings, kind: str, ready: Ready, on_failure: str, system:
 @click.pass_obj
 def install(
     settings: Settings,
+    *,
     kind: str,
     ready: Ready,
     on_failure: str,
+    credential: tuple[str, ...],
+    encrypted_credential: tuple[str, ...],
     per_tunnel: bool,
     now: bool,
     names: tuple[str, ...],
@@ -121,8 +147,11 @@ def install(
         raise CommandError("nothing was installed", ExitCode.USAGE)
     try:
         systemctl.require_manager()
-        texts = unit_texts(settings, meant, ready, on_failure)
+        credentials = parse_credentials(credential, encrypted_credential)
+        texts = unit_texts(settings, meant, ready, on_failure, credentials=credentials)
         _refuse_second_supervisor(settings, meant, texts, now=now)
+        if meant is not UnitKind.RELAY:
+            _show_needs(settings, names, {each.name for each in credentials})
         _install(texts, _services(meant, names), now=now)
     except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
         raise CommandError(str(error)) from error
@@ -174,6 +203,14 @@ def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> lis
                 f"{settings.config}: no tunnel is named {name!r}", ExitCode.NOT_FOUND
             )
     return []
+
+
+def _show_needs(settings: Settings, names: tuple[str, ...], credentials: set[str]) -> None:
+    """Print what a start with no one present lacks."""
+    needs = launch.unattended_needs(settings.config, names, credentials)
+    if needs:
+        click.echo("a start with no one present needs an answer to this first:")
+        click.echo("\n".join(f"  {need}" for need in needs))
 
 
 def _services(kind: UnitKind, names: tuple[str, ...]) -> list[str]:

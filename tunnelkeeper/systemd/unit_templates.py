@@ -47,6 +47,7 @@ Ready = Literal["tried", "up"]
 """When a service is ready: after the first attempt of every tunnel, or when all are up."""
 
 _IP_ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
+_CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9._@=-]{1,255}")
 _UNIT_NAME = re.compile(r"[A-Za-z0-9:_.@%-]+\.(service|target|socket|path|timer)")
 
 
@@ -59,12 +60,35 @@ class UnitKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential that systemd passes to a service: LoadCredential= in systemd.exec(5).
+
+    path: an absolute path, or empty for the credential of this name that systemd itself was given.
+    """
+
+    name: str
+    path: str = ""
+    is_encrypted: bool = False
+
+    @property
+    def line(self) -> str:
+        """The line of the unit. Raises UnquotableError."""
+        if not _CREDENTIAL_NAME.fullmatch(self.name):
+            raise UnquotableError(f"{self.name!r} is not the name of a credential")
+        if self.path and (not self.path.startswith("/") or set(self.path) & set("\"'\\:")):
+            raise UnquotableError(f"{self.path!r}: systemd reads no credential from this path")
+        key = "LoadCredentialEncrypted" if self.is_encrypted else "LoadCredential"
+        return f"{key}={self.name}{f':{escape_specifiers(self.path)}' if self.path else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class UnitOptions:
     """The options of a unit that a person can choose.
 
     program: the words that start tunnelkeeper, the first an absolute path. options: the global
     options that follow, none where the defaults do. listen: the relay's addresses. on_failure: a
-    unit that is started when ours fails, or empty.
+    unit that is started when ours fails, or empty. credentials: those of tunnels; the relay has
+    none.
     """
 
     program: Sequence[str]
@@ -73,6 +97,7 @@ class UnitOptions:
     ready: Ready = "tried"
     on_failure: str = ""
     listen: Sequence[TcpAddress] = (TcpAddress("127.0.0.1", 2222),)
+    credentials: Sequence[Credential] = ()
 
 
 DEFAULT_PROGRAM = (Specifiers("%h/.local/bin/tunnelkeeper"),)
@@ -244,6 +269,7 @@ def _service(
         f"ExecStart={quote_command(start)}",
         f"ExecReload={quote_command(reload)}",
         *_on_failure(unit),
+        *(credential.line for credential in unit.credentials if folder != RELAY_FOLDER),
         *_TIMEOUTS.splitlines(),
         *_folders(unit, folder),
         "",
