@@ -15,6 +15,13 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 
+from tunnelkeeper.control.payloads import QuestionClosedEvent
+from tunnelkeeper.dashboard.answering import (
+    Answering,
+    AnswerQuestion,
+    ClaimQuestion,
+    LeaveQuestion,
+)
 from tunnelkeeper.dashboard.controller import Controller
 from tunnelkeeper.dashboard.effects import Starter, run_action, start_supervisor
 from tunnelkeeper.dashboard.feed import follow_supervisor
@@ -22,6 +29,7 @@ from tunnelkeeper.dashboard.key_bindings import create_key_bindings
 from tunnelkeeper.dashboard.layout import CommandCompleter, create_layout
 from tunnelkeeper.dashboard.model import Connected, Model
 from tunnelkeeper.dashboard.mouse import create_mouse_handlers
+from tunnelkeeper.dashboard.question_connection import QuestionConnection
 from tunnelkeeper.dashboard.style import STYLE
 from tunnelkeeper.dashboard.ui_state import (
     Action,
@@ -56,7 +64,13 @@ TICK_INTERVAL = 1.0
 ESCAPE_TIMEOUT = 0.05
 """Seconds until an escape byte counts as the Escape key. Long enough for a sequence over SSH."""
 
-_SPECIAL_KEYS = {"enter": Keys.Enter, "escape": Keys.Escape}
+_SPECIAL_KEYS = {
+    "enter": Keys.Enter,
+    "escape": Keys.Escape,
+    "tab": Keys.Tab,
+    "c-n": Keys.ControlN,
+    "pageup": Keys.PageUp,
+}
 """Keys of the status bar that are not characters."""
 
 
@@ -106,6 +120,7 @@ class Dashboard:
         self._start = start
         self.model = Model()
         self.controller = Controller(self.model, ui_state, self._dispatch)
+        self._question_connection = QuestionConnection(socket, is_named=is_named)
         self._input_buffer = Buffer(
             completer=CommandCompleter(self.model),
             complete_while_typing=Condition(self._is_typing_command),
@@ -153,12 +168,14 @@ class Dashboard:
                     task.cancel()
                 if self._redraw_timer is not None:
                     self._redraw_timer.cancel()
+                await self._question_connection.close()
 
     # -- FeedListener ------------------------------------------------------------------------
 
     def on_status(self, status: StatusSnapshot) -> None:
         """Replace the model's snapshots and redraw."""
         self.model.on_status(status, time.monotonic())
+        self.controller.questions.sync()
         self._schedule_redraw()
 
     def on_logs(self, records: list[LogRecord]) -> None:
@@ -169,12 +186,15 @@ class Dashboard:
     def on_event(self, event: Event) -> bool:
         """Apply an event to the model and redraw. Return whether a new status is needed."""
         needs_status = self.model.on_event(event, time.monotonic())
+        closed = event if isinstance(event, QuestionClosedEvent) else None
+        self.controller.questions.sync(closed)
         self._schedule_redraw()
         return needs_status
 
     def on_disconnect(self, reason: str) -> None:
         """Record that no supervisor answers, and redraw."""
         self.model.on_disconnect(reason, time.monotonic())
+        self.controller.questions.sync()
         self._schedule_redraw()
 
     # -- input and actions -------------------------------------------------------------------
@@ -185,6 +205,8 @@ class Dashboard:
                 self._exit()
             case StartSupervisor():
                 self._spawn(start_supervisor(self._start, self.controller))
+            case ClaimQuestion() | AnswerQuestion() | LeaveQuestion():
+                self._spawn(self._question_connection.run(action, self.controller.questions))
             case TunnelAction() | Reload() | FetchLog():
                 self._spawn(
                     run_action(action, self._socket, self.controller, is_named=self._is_named)
@@ -227,6 +249,8 @@ class Dashboard:
         """Move the keyboard focus to where the UI state needs it. Called after every input."""
         self._is_drawn = False
         mode, layout = self.controller.ui_state.mode, self.app.layout
+        if isinstance(mode, Answering):
+            self.app.emacs_state.current_recording = None  # a macro would keep what is typed
         has_focus = layout.has_focus(self._input_buffer)
         if isinstance(mode, Typing) and not has_focus:
             self._input_buffer.document = Document(mode.initial_text)
@@ -237,10 +261,11 @@ class Dashboard:
     # -- drawing -----------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        """Update the elapsed times while disconnected, when no event triggers a redraw."""
+        """Update the elapsed times while disconnected, and the time left for an answer."""
         while True:
             await asyncio.sleep(TICK_INTERVAL)
-            if not isinstance(self.model.feed_state, Connected):
+            is_answering = isinstance(self.controller.ui_state.mode, Answering)
+            if is_answering or not isinstance(self.model.feed_state, Connected):
                 self._redraw_if_changed()
 
     def _schedule_redraw(self) -> None:

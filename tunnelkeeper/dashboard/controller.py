@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard import command_parser, help_page
+from tunnelkeeper.dashboard.answering import Answering
 from tunnelkeeper.dashboard.filter_sort import Filter, Sorting, visible_tunnels
 from tunnelkeeper.dashboard.log_pane import newest_first
+from tunnelkeeper.dashboard.question_controller import QuestionController
 from tunnelkeeper.dashboard.screen import Screen, render
 from tunnelkeeper.dashboard.status_bar import WAITING
 from tunnelkeeper.dashboard.table_rows import Table
@@ -51,11 +53,13 @@ class Controller:
     ui_state: UiState
     dispatch: Callable[[Action], None]
     screen: Screen = field(default_factory=Screen)
+    questions: QuestionController = field(init=False)
     _table: Table = field(init=False)
     _message_since: float | None = None
 
     def __post_init__(self) -> None:
         self._table = Table(self.ui_state.glyphs)
+        self.questions = QuestionController(self.model, self.ui_state, self.dispatch)
 
     def draw(self, now: Moment, cells: int, height: int) -> Screen:
         """Render the screen. Clicks refer to the screen that was rendered last."""
@@ -276,8 +280,11 @@ class Controller:
         self.ui_state.mode = Reading("help", help_page.help_lines(self.ui_state.glyphs))
 
     def show_result(self, text: str, *problems: str, is_error: bool = False) -> None:
-        """Show the result of an action: a message, or a page if a config file has problems."""
-        if problems:
+        """Show the result of an action: a message, or a page if a config file has problems.
+
+        An open question is not covered: what is typed for it would go elsewhere.
+        """
+        if problems and not isinstance(self.ui_state.mode, Answering):
             self.clear_message()
             self.ui_state.mode = Reading(text, problems)
         else:

@@ -17,6 +17,7 @@ from tunnelkeeper.presentation.formatting import (
     time_since,
     time_until,
 )
+from tunnelkeeper.presentation.question_text import command_to_answer
 from tunnelkeeper.presentation.tunnel_text import (
     client_failure_text,
     format_forward,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         FailureSnapshot,
         ForwardState,
         LogRecord,
+        QuestionSnapshot,
         ReplacementSnapshot,
         StateName,
         TunnelSnapshot,
@@ -68,12 +70,12 @@ def render_detail(
     events = _render_events(tunnel, model, now, glyphs)
     if cells < SIDE_BY_SIDE_WIDTH:
         traffic = _render_traffic(tunnel, model, cells - LABEL_WIDTH - 1, MIN_CHART_HEIGHT, glyphs)
-        lines = _render_sections(tunnel, now, cells, glyphs)
+        lines = _render_sections(tunnel, model, now, cells, glyphs)
         lines += [[("", " " * LABEL_WIDTH), *line] for line in traffic]
         lines += events
         return [title, *(fit_line(line, cells, glyphs.ellipsis) for line in lines)]
     left_width = cells * 2 // 3
-    left = _render_sections(tunnel, now, left_width - 2, glyphs) + events
+    left = _render_sections(tunnel, model, now, left_width - 2, glyphs) + events
     height = min(max(MIN_CHART_HEIGHT, len(left) - 2), MAX_CHART_HEIGHT)
     traffic = _render_traffic(tunnel, model, cells - left_width - 1, height, glyphs)
     empty: Line = []
@@ -104,13 +106,20 @@ def _render_summary(tunnel: TunnelSnapshot, glyphs: Glyphs) -> Line:
     return [("class:quiet", glyphs.printable(f" {glyphs.dot} ".join(f for f in facts if f)))]
 
 
-def _render_sections(tunnel: TunnelSnapshot, now: Moment, cells: int, glyphs: Glyphs) -> list[Line]:
-    """Return the hops, the forwards, the replacement and each failure once, all labelled."""
+def _render_sections(
+    tunnel: TunnelSnapshot, model: Model, now: Moment, cells: int, glyphs: Glyphs
+) -> list[Line]:
+    """Return hops, forwards, question, replacement and each failure once, all labelled."""
     lines = _label_lines("Hops", _render_hops(tunnel, glyphs))
     lines += _label_lines("Forwards", _render_forwards(tunnel, cells, glyphs))
     clients = _render_client_failures(tunnel, now, cells - LABEL_WIDTH, glyphs)
     lines += _label_lines("Clients", clients)
     failures = [tunnel.failure, *(forward.failure for forward in tunnel.forwards)]
+    question = model.awaited_by(tunnel.name)
+    if question is not None:
+        width = cells - LABEL_WIDTH
+        lines += _label_lines("Question", _render_question(question, tunnel, width, glyphs))
+        failures = [f for f in failures if f is None or f.question != question.id]
     if tunnel.replacement is not None:
         lines += _label_lines("Replaced", [_render_replacement(tunnel.replacement, now, glyphs)])
         failures.append(tunnel.replacement.failure)
@@ -150,6 +159,25 @@ def _render_hops(tunnel: TunnelSnapshot, glyphs: Glyphs) -> list[Line]:
         host = ("class:host", align_left(glyphs.printable(hop.host), width, glyphs.ellipsis))
         lines.append([glyph, host, ("class:number", rtt), ("class:state.connecting", step)])
     return lines
+
+
+def _render_question(
+    question: QuestionSnapshot, tunnel: TunnelSnapshot, cells: int, glyphs: Glyphs
+) -> list[Line]:
+    """Return what the tunnel waits for, and how to answer it. Secrets are typed elsewhere."""
+    texts = [question.text, f"{question.problem[:1].upper()}{question.problem[1:]}"]
+    lines: list[Line] = [
+        [("", line)] for text in texts if text for line in wrap(glyphs.printable(text), cells)
+    ]
+    if question.kind == "touch":
+        return lines
+    failure = tunnel.failure
+    hint = f"on a terminal: {command_to_answer(question)}"
+    if failure is not None and failure.question == question.id and failure.hint:
+        hint = failure.hint
+    first, *rest = wrap(glyphs.printable(f"A answers it here; or {hint}"), cells - 3)
+    lines.append([("class:hint", f"{glyphs.arrow} {first}")])
+    return lines + [[("class:hint", f"  {text}")] for text in rest]
 
 
 def _render_replacement(replacement: ReplacementSnapshot, now: Moment, glyphs: Glyphs) -> Line:

@@ -22,6 +22,8 @@ class Glyphs:
 
     Attributes:
         bars: characters of one cell each, from an empty bar to a full one.
+        frame: the corners of a box, two above and two below, and its side.
+        mask: stands for each character of a secret that is typed.
     """
 
     states: Mapping[StateName, str]
@@ -36,6 +38,8 @@ class Glyphs:
     marked: str
     dot: str
     enter: str
+    frame: str
+    mask: str
     is_ascii: bool
 
     def printable(self, text: str) -> str:
@@ -67,6 +71,8 @@ UNICODE = Glyphs(
     marked="▎",
     dot="·",
     enter="↵",
+    frame="┌┐└┘│",
+    mask="•",
     is_ascii=False,
 )
 
@@ -91,6 +97,8 @@ ASCII = Glyphs(
     marked="|",
     dot="-",
     enter="Enter",
+    frame="++++|",
+    mask="*",
     is_ascii=True,
 )
 

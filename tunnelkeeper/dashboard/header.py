@@ -32,9 +32,30 @@ def render_header(
 ) -> list[Line]:
     """Return the header with one or two lines."""
     glyphs = ui_state.glyphs
-    counts, traffic = _render_state_counts(model, glyphs, cells), _render_traffic(model, glyphs)
+    badge = _render_badge(model)
+    counts = _render_state_counts(model, glyphs, cells)
     source, process = _render_source(model, now, glyphs), _render_process(model, now, glyphs)
-    return [spread(counts, traffic, cells, ""), spread(source, process, cells, "")][:lines]
+    right = [*badge, *_render_traffic(model, glyphs)]
+    if line_width(counts) + line_width(right) >= cells:
+        right = badge or right
+    if badge and line_width(counts) + line_width(badge) >= cells:
+        # What needs the user comes first, on the second line if there is one.
+        counts, source = (counts, [*badge, *source]) if lines > 1 else ([*badge, *counts], source)
+        right = []
+    return [spread(counts, right, cells, ""), spread(source, process, cells, "")][:lines]
+
+
+def _render_badge(model: Model) -> Line:
+    """Return how many questions wait for the user, and the key that opens one."""
+    if not isinstance(model.feed_state, Connected):
+        return []
+    typed = sum(question.kind != "touch" for question in model.questions.values())
+    if typed:
+        text = f"{typed} question{'s' if typed > 1 else ''}: press A"
+        return [("", " "), ("class:question", text), ("", " ")]
+    if model.questions:
+        return [("", " "), ("class:question", "waiting for a touch"), ("", " ")]
+    return []
 
 
 def _render_state_counts(model: Model, glyphs: Glyphs, cells: int) -> Line:

@@ -19,6 +19,7 @@ KEYS = (
     ("p", "restart gracefully: transfers can finish"),
     ("w", "retry now, without waiting"),
     ("Space  a", "mark the tunnel; mark all shown, or none"),
+    ("A", "answer a question: passphrase, code, host key"),
     ("R", "reload the config file"),
     ("/", "filter: words, state=up,backoff, group=work"),
     ("o  O", "sort by the next column; reverse the order"),

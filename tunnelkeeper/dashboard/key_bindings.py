@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.keys import Keys
 
+from tunnelkeeper.dashboard.answering import Answering
 from tunnelkeeper.dashboard.command_parser import common_completion, completions
 from tunnelkeeper.dashboard.controller import Controller
 from tunnelkeeper.dashboard.model import Connected
@@ -42,6 +44,7 @@ BROWSING: dict[str, Callable[[Controller], None]] = {
     "R": Controller.ask_to_reload,
     "space": Controller.toggle_mark,
     "a": Controller.toggle_all_marks,
+    "A": lambda controller: controller.questions.open(),
     "/": Controller.edit_filter,
     "f": Controller.edit_search,
     ":": Controller.edit_command,
@@ -65,6 +68,22 @@ READING: dict[str, Callable[[Controller], None]] = {
     "q ? enter escape": Controller.escape,
     "c-c c-d": Controller.quit,
 }
+ANSWERING: dict[str, Callable[[Controller], None]] = {
+    "enter": lambda controller: controller.questions.enter(),
+    "escape c-c c-d": lambda controller: controller.questions.escape(),
+    "tab down": lambda controller: controller.questions.move_focus(1),
+    "s-tab up": lambda controller: controller.questions.move_focus(-1),
+    "backspace c-h": lambda controller: controller.questions.erase(),
+    "c-u": lambda controller: controller.questions.erase_all(),
+    "c-n": lambda controller: controller.questions.open_next(),
+    "pageup": lambda controller: controller.questions.scroll(1),
+    "pagedown": lambda controller: controller.questions.scroll(-1),
+}
+"""Keys while a question is open. Every other character is typed into its field."""
+
+UNUSED_IN_ANSWERS = ("c-x", "c-q", "c-v")
+"""Keys with which prompt_toolkit would record or insert what is typed next."""
+
 TYPING: dict[str, Callable[[Controller], None]] = {"escape c-c": Controller.escape}
 
 
@@ -95,11 +114,37 @@ def create_key_bindings(controller: Controller, update_focus: Callable[[], None]
     bind(CONFIRMING, lambda: isinstance(controller.ui_state.mode, Confirming))
     bind(READING, lambda: isinstance(controller.ui_state.mode, Reading))
     bind(TYPING, lambda: isinstance(controller.ui_state.mode, Typing))
+    bind(ANSWERING, lambda: isinstance(controller.ui_state.mode, Answering))
+    _bind_answers(keys, controller, update_focus)
     is_typing_command = Condition(lambda: controller.ui_state.mode == Typing("command"))
     keys.add("tab", filter=is_typing_command)(lambda event: _complete(event, controller))
     keys.add("c-z")(lambda event: event.app.suspend_to_background())
     keys.add("c-l")(lambda event: event.app.renderer.clear())
     return keys
+
+
+def _bind_answers(
+    keys: KeyBindings, controller: Controller, update_focus: Callable[[], None]
+) -> None:
+    """Pass what is typed or pasted to the open question, and to no buffer."""
+    is_answering = Condition(lambda: isinstance(controller.ui_state.mode, Answering))
+
+    def on_character(event: KeyPressEvent) -> None:
+        is_character = not isinstance(event.key_sequence[0].key, Keys)
+        controller.clear_message()
+        if is_character and event.data.isprintable():
+            controller.questions.on_character(event.data)
+        update_focus()
+
+    def on_paste(event: KeyPressEvent) -> None:
+        controller.clear_message()
+        controller.questions.paste(event.data)
+        update_focus()
+
+    keys.add("<any>", filter=is_answering)(on_character)
+    keys.add("<bracketed-paste>", filter=is_answering, eager=True)(on_paste)
+    for name in UNUSED_IN_ANSWERS:
+        keys.add(name, filter=is_answering, eager=True)(lambda _event: None)
 
 
 def _create_handler(

@@ -12,6 +12,8 @@ from tunnelkeeper.control.payloads import (
     CountersEvent,
     Event,
     LogEvent,
+    QuestionClosedEvent,
+    QuestionEvent,
     RemovedEvent,
     TunnelCounters,
     TunnelEvent,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.snapshot import (
         LogRecord,
+        QuestionSnapshot,
         StatusSnapshot,
         SupervisorSnapshot,
         TunnelSnapshot,
@@ -61,7 +64,10 @@ FeedState = Searching | Disconnected | Connected
 
 @dataclass(slots=True)
 class Model:
-    """The last snapshot of the supervisor and of every tunnel, in the order of the config file."""
+    """The last snapshot of the supervisor and of every tunnel, in the order of the config file.
+
+    questions: the open questions by id, oldest first.
+    """
 
     feed_state: FeedState = field(default_factory=Searching)
     supervisor: SupervisorSnapshot | None = None
@@ -69,7 +75,10 @@ class Model:
     records: deque[LogRecord] = field(default_factory=lambda: deque(maxlen=MAX_RECORDS))
     counters_at: float = 0.0
     """The time of the last counters, in monotonic seconds."""
+    questions: dict[str, QuestionSnapshot] = field(default_factory=dict)
     total_meter: Meter = field(default_factory=lambda: Meter(0, 0))
+    _login_ends: dict[str, float] = field(default_factory=dict)
+    _awaited: dict[str, QuestionSnapshot] = field(default_factory=dict)
     _meters: dict[str, Meter] = field(default_factory=dict)
     _tunnel_records: dict[str, deque[LogRecord]] = field(default_factory=dict)
     _cpu_samples: deque[tuple[float, float]] = field(default_factory=deque)
@@ -92,6 +101,11 @@ class Model:
         self.tunnels = {tunnel.name: tunnel for tunnel in status.tunnels}
         for tunnel in status.tunnels:
             self._meter_of(tunnel).record(now, now, tunnel.bytes_in, tunnel.bytes_out)
+        self.questions = {question.id: question for question in status.questions}
+        self._login_ends = {}
+        for question in status.questions:
+            self._set_login_end(question, now)
+        self._index_questions()
         self._set_supervisor(status.supervisor, now)
         self.total_meter.record(now, now, *self._total_bytes())
         self.counters_at = now
@@ -112,6 +126,14 @@ class Model:
             case RemovedEvent(name):
                 self.tunnels.pop(name, None)
                 self._meters.pop(name, None)
+            case QuestionEvent(question):
+                self.questions[question.id] = question
+                self._set_login_end(question, now)
+                self._index_questions()
+            case QuestionClosedEvent(question_id):
+                self.questions.pop(question_id, None)
+                self._login_ends.pop(question_id, None)
+                self._index_questions()
             case CountersEvent(supervisor, changed):
                 self._apply_counters(changed, now)
                 self._set_supervisor(supervisor, now)
@@ -143,6 +165,15 @@ class Model:
         """Return the log that was fetched for a tunnel, or None."""
         return self._tunnel_records.get(name)
 
+    def awaited_by(self, name: str) -> QuestionSnapshot | None:
+        """Return the question that a tunnel waits for, the oldest if there are several."""
+        return self._awaited.get(name)
+
+    def seconds_left(self, question_id: str, now: float) -> float | None:
+        """Return the seconds until the login of a question ends, or None if none is live."""
+        end = self._login_ends.get(question_id)
+        return None if end is None else max(0.0, end - now)
+
     @property
     def cpu_load(self) -> float | None:
         """The share of a CPU core that the supervisor uses, or None before two samples."""
@@ -159,6 +190,17 @@ class Model:
 
     def _record_traffic(self, tunnel: TunnelSnapshot, now: float) -> None:
         self._meter_of(tunnel).record(self.counters_at, now, tunnel.bytes_in, tunnel.bytes_out)
+
+    def _set_login_end(self, question: QuestionSnapshot, now: float) -> None:
+        if question.live and question.seconds_left is not None:
+            self._login_ends[question.id] = now + question.seconds_left
+        else:
+            self._login_ends.pop(question.id, None)
+
+    def _index_questions(self) -> None:
+        """Find the question of each tunnel once, since every row asks for it at every redraw."""
+        newest_first = reversed(self.questions.values())
+        self._awaited = {name: question for question in newest_first for name in question.tunnels}
 
     def _apply_counters(self, changed: list[TunnelCounters], now: float) -> None:
         for counters in changed:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 
+from tunnelkeeper.dashboard.answering import Answering
 from tunnelkeeper.dashboard.columns import find_column
 from tunnelkeeper.dashboard.screen import TABLE_HEADING_LINES
 from tunnelkeeper.dashboard.status_bar import find_hint
@@ -38,7 +39,7 @@ def create_mouse_handlers(
             press_key(hint.key)
 
     def on_body_click(x: int, y: int) -> None:
-        if not isinstance(controller.ui_state.mode, Reading):
+        if not isinstance(controller.ui_state.mode, Reading | Answering):
             _on_table_click(controller, x, y)
 
     return {

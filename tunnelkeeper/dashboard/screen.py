@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.dashboard.answering import Answering
 from tunnelkeeper.dashboard.columns import Column, render_heading
 from tunnelkeeper.dashboard.detail_pane import render_detail
 from tunnelkeeper.dashboard.filter_sort import Sorting, visible_tunnels
@@ -13,6 +14,7 @@ from tunnelkeeper.dashboard.header import render_header
 from tunnelkeeper.dashboard.help_page import render_page
 from tunnelkeeper.dashboard.log_pane import render_log_pane
 from tunnelkeeper.dashboard.model import Disconnected, Searching
+from tunnelkeeper.dashboard.question_dialog import place_over, render_dialog
 from tunnelkeeper.dashboard.status_bar import Hint, render_status_bar, select_hints
 from tunnelkeeper.dashboard.table_rows import Table, highlight
 from tunnelkeeper.dashboard.text_width import Line, cell_width, fit_line, wrap
@@ -97,7 +99,7 @@ def render(
     )
     row_count = heights.body - TABLE_HEADING_LINES
     keep_selection_visible(ui_state, len(tunnels), row_count)
-    columns = table.fit_columns(tunnels, cells)
+    columns = table.fit_columns(tunnels, model, cells)
     rows = tunnels[ui_state.first_row : ui_state.first_row + max(0, row_count)]
     body = [
         _render_table_title(tunnels, model, ui_state, cells),
@@ -108,13 +110,21 @@ def render(
         line = fit_line(row, cells, glyphs.ellipsis)
         body.append(highlight(line) if tunnel is selected else line)
     log = _render_log_or_notes(model, ui_state, now, cells, heights.log)
-    if isinstance(model.feed_state, Disconnected):
+    is_answering = isinstance(ui_state.mode, Answering)
+    if is_answering or isinstance(model.feed_state, Disconnected):
         body, detail, log = map(_fade, (body, detail, log))
+    body = _fill(body, cells, heights.body)
+    detail = _fill(detail, cells, heights.detail)
+    log = _fill(log, cells, heights.log)
+    if isinstance(ui_state.mode, Answering):
+        room = len(body) + len(detail) + len(log)
+        box = render_dialog(ui_state.mode, model, now, cells, room, glyphs)
+        body, detail, log = place_over((body, detail, log), box, cells)
     return Screen(
         header,
-        _fill(body, cells, heights.body),
-        _fill(detail, cells, heights.detail),
-        _fill(log, cells, heights.log),
+        body,
+        detail,
+        log,
         bar,
         tuple(tunnel.name for tunnel in rows),
         tuple(columns),

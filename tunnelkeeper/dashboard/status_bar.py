@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.dashboard.answering import Answering
 from tunnelkeeper.dashboard.model import Connected, Disconnected
 from tunnelkeeper.dashboard.table_rows import CONNECTED
 from tunnelkeeper.dashboard.text_width import Line, fit_line, line_width
@@ -12,6 +13,7 @@ from tunnelkeeper.dashboard.ui_state import Confirming, Reading, UiState
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import TunnelSnapshot
+    from tunnelkeeper.dashboard.glyphs import Glyphs
     from tunnelkeeper.dashboard.model import Model
 
 WAITING = frozenset({"backoff", "blocked"})
@@ -68,6 +70,8 @@ def select_hints(
             return [Hint("y", "yes"), Hint("n", "no")]
         case Reading():
             return [Hint("escape", "back", "Esc"), Hint("j", "down"), Hint("k", "up")]
+        case Answering() as answering:
+            return _answering_hints(answering, model, ui_state.glyphs)
     last = [Hint("?", "help"), Hint("q", "quit")]
     room = cells - sum(hint.width for hint in last)
     shown: list[Hint] = []
@@ -97,12 +101,33 @@ def _main_hints(model: Model, ui_state: UiState, selected: TunnelSnapshot | None
         if model.supervisor:
             hints.append(Hint("l", "log"))
         return hints
-    hints = _tunnel_hints(ui_state, selected)
+    hints = [Hint("A", "answer")] if _typed_questions(model) else []
+    hints += _tunnel_hints(ui_state, selected)
     hints += [Hint("/", "filter"), Hint("l", "log"), Hint("o", "sort"), Hint("a", "all")]
     if ui_state.marked or (selected is not None and selected.state in CONNECTED):
         hints.append(Hint("p", "restart gracefully"))
     hints += [Hint("R", "reload"), Hint(":", "command")]
     return hints
+
+
+def _typed_questions(model: Model) -> int:
+    return sum(question.kind != "touch" for question in model.questions.values())
+
+
+def _answering_hints(answering: Answering, model: Model, glyphs: Glyphs) -> list[Hint]:
+    others = _typed_questions(model) - (answering.question.id in model.questions)
+    if answering.stage == "done":
+        following = [Hint("A", "next question")] if others else []
+        return [Hint("enter", "close", glyphs.enter), *following]
+    hints = []
+    if answering.stage == "resting":
+        hints.append(Hint("enter", "log in", glyphs.enter))
+    elif answering.stage == "open":
+        hints.append(Hint("enter", "send", glyphs.enter))
+    if len(answering.fields) > 1:
+        hints.append(Hint("tab", "next field", "Tab"))
+    hints.append(Hint("escape", "decline", "Esc"))
+    return [*hints, Hint("c-n", "next question", "Ctrl-N")] if others else hints
 
 
 def _tunnel_hints(ui_state: UiState, selected: TunnelSnapshot | None) -> list[Hint]:

@@ -37,12 +37,22 @@ from tunnelkeeper.presentation.tunnel_text import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tunnelkeeper.core.snapshot import ForwardSnapshot, TunnelSnapshot
+    from tunnelkeeper.core.snapshot import ForwardSnapshot, QuestionSnapshot, TunnelSnapshot
     from tunnelkeeper.dashboard.glyphs import Glyphs
     from tunnelkeeper.dashboard.model import Model
     from tunnelkeeper.dashboard.ui_state import Moment, UiState
 
 CONNECTED = frozenset({"up", "degraded"})
+WAITS = {
+    "passphrase": "passphrase",
+    "password": "password",
+    "codes": "code",
+    "host_key": "host key",
+    "touch": "touch",
+}
+"""What a tunnel waits for, by the kind of the question."""
+
+_WAITS = "waits: "
 _USER = re.compile(r"[^ @]+@")
 
 
@@ -51,6 +61,7 @@ class RowTexts:
     """The long texts of a row with their widths, and the snapshot that they describe."""
 
     tunnel: TunnelSnapshot
+    question: QuestionSnapshot | None
     host: str
     forwards: tuple[str, ...]
     failure: str
@@ -65,23 +76,26 @@ class Table:
     glyphs: Glyphs
     _texts: dict[str, RowTexts] = field(default_factory=dict)
 
-    def texts(self, tunnel: TunnelSnapshot) -> RowTexts:
+    def texts(self, tunnel: TunnelSnapshot, model: Model) -> RowTexts:
         """Return the long texts of a tunnel, from the cache if they have not changed."""
         cached = self._texts.get(tunnel.name)
+        question = model.awaited_by(tunnel.name)
+        if cached is not None and cached.question is not question:
+            cached = None
         if cached is not None and cached.tunnel is tunnel:
             return cached
         if cached is not None and _has_same_texts(cached.tunnel, tunnel):
             texts = replace(cached, tunnel=tunnel)
         else:
-            texts = self._format_texts(tunnel)
+            texts = self._format_texts(tunnel, question)
         self._texts[tunnel.name] = texts
         return texts
 
     def fit_columns(
-        self, tunnels: Sequence[TunnelSnapshot], cells: int
+        self, tunnels: Sequence[TunnelSnapshot], model: Model, cells: int
     ) -> list[tuple[Column, int]]:
         """Return the columns that fit into `cells`, with their widths."""
-        widths = [self.texts(tunnel).widths for tunnel in tunnels] or [(0,) * len(FLEXIBLE)]
+        widths = [self.texts(tunnel, model).widths for tunnel in tunnels] or [(0,) * len(FLEXIBLE)]
         preferred = map(max, zip(*widths, strict=True))
         return fit_columns(dict(zip(FLEXIBLE, preferred, strict=True)), cells)
 
@@ -107,18 +121,21 @@ class Table:
             line += [("", gap), (style, align(text, width, glyphs.ellipsis))]
         return line
 
-    def _format_texts(self, tunnel: TunnelSnapshot) -> RowTexts:
+    def _format_texts(self, tunnel: TunnelSnapshot, question: QuestionSnapshot | None) -> RowTexts:
         host = self.glyphs.printable(format_host_chain(tunnel))
         forwards = tuple(forward_text(forward, self.glyphs) for forward in tunnel.forwards)
-        failure = self.glyphs.printable(failure_text(tunnel))
+        failure = self.glyphs.printable(failure_text(tunnel, question))
         full_texts = (self.glyphs.printable(tunnel.name), host, ", ".join(forwards), failure)
-        return RowTexts(tunnel, host, forwards, failure, tuple(map(cell_width, full_texts)))
+        return RowTexts(
+            tunnel, question, host, forwards, failure, tuple(map(cell_width, full_texts))
+        )
 
     def _format_fields(
         self, tunnel: TunnelSnapshot, model: Model, now: Moment, widths: dict[str, int]
     ) -> dict[str, Fragment]:
-        texts, rate = self.texts(tunnel), model.throughput(tunnel.name)
+        texts, rate = self.texts(tunnel, model), model.throughput(tunnel.name)
         host = fit_host_chain(texts.host, len(tunnel.jump), widths.get("host", 0), self.glyphs)
+        failure_width = widths.get("failure", 0)
         totals = [
             rate.total for rate in model.throughput_history(tunnel.name, widths.get("traffic", 0))
         ]
@@ -136,7 +153,7 @@ class Table:
             "traffic": ("class:curve", draw_sparkline(totals, self.glyphs.bars)),
             "open": format_count(tunnel.connections),
             "restarts": format_count(tunnel.restarts),
-            "failure": (f"class:failure.{tunnel.state}", texts.failure),
+            "failure": (f"class:failure.{tunnel.state}", fit_wait(texts.failure, failure_width)),
         }
 
 
@@ -161,8 +178,13 @@ def highlight(line: Line) -> Line:
     return [("class:selected", "".join(text for _, text in line))]
 
 
-def failure_text(tunnel: TunnelSnapshot) -> str:
-    """Return the step of a connecting tunnel, the last cause and its count, or a replacement."""
+def failure_text(tunnel: TunnelSnapshot, question: QuestionSnapshot | None = None) -> str:
+    """Return what a tunnel waits for, its step, its last cause and count, or a replacement.
+
+    question: the one that the tunnel waits for.
+    """
+    if question is not None and tunnel.state not in {"stopped", "connecting"}:
+        return f"{_WAITS}{WAITS[question.kind]}"
     if tunnel.state == "connecting" and tunnel.progress is not None:
         step = format_progress(tunnel.progress).replace("_", " ")
         return f"{step}, try {tunnel.attempt}" if tunnel.attempt > 1 else step
@@ -200,6 +222,11 @@ def fit_list(texts: tuple[str, ...], cells: int) -> str:
         return "".join(texts)
     more = f" +{len(texts) - 1}"
     return truncate(texts[0], cells - len(more), "") + more
+
+
+def fit_wait(text: str, cells: int) -> str:
+    """Return `waits: passphrase`, or only what the tunnel waits for if that does not fit."""
+    return text if cell_width(text) <= cells else text.removeprefix(_WAITS)
 
 
 def format_since(tunnel: TunnelSnapshot, now: Moment) -> Fragment:

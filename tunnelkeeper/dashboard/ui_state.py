@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from tunnelkeeper.dashboard.answering import Answering, QuestionAction
 from tunnelkeeper.dashboard.filter_sort import Filter, Sorting
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Reading:
     first_line: int = 0
 
 
-Mode = Browsing | Typing | Confirming | Reading
+Mode = Browsing | Typing | Confirming | Reading | Answering
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +127,4 @@ class Quit:
     """Quit the dashboard. The supervisor keeps running."""
 
 
-Action = TunnelAction | Reload | StartSupervisor | FetchLog | Quit
+Action = TunnelAction | Reload | StartSupervisor | FetchLog | QuestionAction | Quit
