@@ -31,17 +31,23 @@ _PATH_KEYS = (
 """Keys of files. A relative path is meant relative to where the command is typed."""
 
 _SSH_OPTIONS = {
-    "-i": "identity_files=FILE",
-    "-J": "jump=HOST",
-    "-l": "user=NAME",
-    "-p": "port=PORT",
-    "-C": "compression=true",
-    "-b": "bind_address=ADDRESS",
-    "-B": "bind_interface=NAME",
-    "-c": "ciphers=LIST",
-    "-m": "macs=LIST",
+    "-i": "write identity_files=FILE",
+    "-J": "write jump=HOST",
+    "-l": "write user=NAME",
+    "-p": "write port=PORT",
+    "-C": "write compression=true",
+    "-b": "write bind_address=ADDRESS",
+    "-B": "write bind_interface=NAME",
+    "-c": "write ciphers=LIST",
+    "-m": "write macs=LIST",
+    "-o": "write KEY=VALUE with the key of docs/config.md, or set the option in ssh_config",
+    "-f": "write --up, which starts the tunnel in the background",
+    "-N": "leave it out, a tunnel runs no command",
+    "-T": "leave it out, a tunnel runs no command",
+    "-M": "leave it out, keepalives find a dead connection",
+    "-g": "write the address to listen on, as in -L '*:5432:db.internal:5432'",
 }
-"""Options of ssh, and the KEY=VALUE that a user means by them."""
+"""Options of ssh and autossh, and what to do instead."""
 
 
 class AddCommand(click.Command):
@@ -52,8 +58,9 @@ class AddCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if key := _SSH_OPTIONS.get(error.option_name):
-                raise click.UsageError(f"{error.message} Write {key}.", ctx) from None
+            if advice := _SSH_OPTIONS.get(error.option_name):
+                message = f"no option {error.option_name} of ssh here: {advice}"
+                raise click.UsageError(message, ctx) from None
             raise
 
 

@@ -35,7 +35,7 @@ STARTER = f"""\
 # Settings of all hosts and tunnels.
 # [defaults]
 # keepalive_interval = "15s"             # a server that is silent for a minute is dead
-# host_key_policy = "strict"             # "accept-new" trusts a key that is seen first
+# host_key_policy = "accept-new"         # trust the key that an unknown server shows first
 # hold_timeout = "10s"                   # how long clients wait while a tunnel is away
 """
 """The text of a file that `init` creates."""
