@@ -144,6 +144,7 @@ deb: $(TOOLS)/.ready ## the package for Debian 12 in dist/; DEB_PYTHON=3.13 for 
 	  --python $(DEB_PYTHON) --architecture $(DEB_ARCHITECTURE) --revision $(DEB_REVISION)
 
 deb-check:       ## installs, runs, upgrades and purges the package in a booted Debian (root; minutes)
+	rm -f dist/tunnelkeeper_*.deb
 	$(MAKE) deb DEB_REVISION=0
 	$(MAKE) deb DEB_REVISION=1
 	packaging/deb-check.sh dist/tunnelkeeper_*-0_$(DEB_ARCHITECTURE).deb dist/tunnelkeeper_*-1_$(DEB_ARCHITECTURE).deb
