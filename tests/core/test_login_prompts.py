@@ -76,6 +76,11 @@ def test_a_question_names_the_hop_and_quotes_the_server() -> None:
     assert [(p.text, p.echo) for p in prompts] == [("Code:", False), ("Name", True)]
 
 
+def test_a_server_that_says_nothing_is_not_quoted() -> None:
+    text, (prompt,) = Round(prompts=(("Password: ", False),)).question(HOP)
+    assert (text, prompt.text) == ("ann@server:22 asks for a password", "Password:")
+
+
 def test_the_last_line_of_a_long_prompt_is_the_prompt() -> None:
     prompt = "Choose:\n\n 1. Push to X\n 2. SMS\n\nPasscode or option (1-2): "
     text, (asked,) = Round(prompts=((prompt, True),)).question(HOP)

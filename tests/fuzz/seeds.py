@@ -85,3 +85,14 @@ CRONTAB = b"""PATH="/bin"
 */5 * * * * pgrep autossh || ssh -fN -L 1:b:2 "c d" % x
 """
 AUTOSSH = b"-M\n20000:7\n-fN\n-L\n5432:db:5432\n-o\nTCPKeepAlive=no\n-J\na,b\nann@relay\ncmd"
+
+PROMPTS = b"".join(
+    (
+        *(len(text).to_bytes(4, "big") + text for text in (b"Gate", b"Two\nlines", b"")),
+        (2).to_bytes(4, "big"),
+        *(
+            len(text).to_bytes(4, "big") + text + echo
+            for text, echo in ((b"Password: ", b"\0"), (b"Code: ", b"\1"))
+        ),
+    )
+)

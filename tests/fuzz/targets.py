@@ -17,6 +17,7 @@ from tests.fuzz.seeds import (
     KEY_BLOB,
     KNOWN_HOSTS,
     KRL,
+    PROMPTS,
     RELAY,
     SSH_CONFIG,
     TUNNELS,
@@ -59,6 +60,7 @@ from tunnelkeeper.relay import authorized_keys, bans
 from tunnelkeeper.relay import config as relay_config
 from tunnelkeeper.relay.key_file import KeyFile
 from tunnelkeeper.ssh.auth import known_hosts, openssh_certificate, revocation_list
+from tunnelkeeper.ssh.auth.password_methods import read_round
 from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery, SshConfigReader
 from tunnelkeeper.sshconfig import Request, gather_facts
 from tunnelkeeper.sshconfig.ssh_g_output import parse_output
@@ -167,6 +169,13 @@ def read_revocation_list(data: bytes) -> None:
         revocation_list.parse(data)
 
 
+def read_prompts(data: bytes) -> None:
+    with suppress(asyncssh.packet.PacketDecodeError):
+        text, prompts = read_round(asyncssh.packet.SSHPacket(data)).question("ann@server:22")
+        assert text.isprintable()
+        assert all(prompt.text.isprintable() for prompt in prompts)
+
+
 def read_certificate(data: bytes) -> None:
     openssh_certificate.signer_of(data)
     with suppress(openssh_certificate.CertificateError):
@@ -262,6 +271,7 @@ TARGETS = (
         (b"/", b":", b"SHA256:", b"%eth0", b"T", b"-", b"9999"),
     ),
     Target("revocation list", read_revocation_list, (KRL, KEY), (b"\x01", b"\xff\xff\xff\xff")),
+    Target("login prompts", read_prompts, (PROMPTS,), (b"\0\0\0\0", b"\xff" * 4)),
     Target("certificate", read_certificate, (CERTIFICATE, KEY_BLOB), (b"\0\0\0\0", b"\xff" * 4)),
     Target(
         "forward spec",

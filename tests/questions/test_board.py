@@ -14,6 +14,7 @@ from tunnelkeeper.core.questions import (
     Kind,
     Outcome,
     Prompt,
+    Question,
     QuestionError,
     Subject,
 )
@@ -184,7 +185,7 @@ async def test_a_touch_is_shown_while_it_is_awaited(on: Board) -> None:
 
 
 async def test_a_touch_is_shown_until_the_last_tunnel_has_it(on: Board) -> None:
-    seen = []
+    seen: list[Question] = []
     with on.board.touch_notice(HOP, "waiting for a touch", "db"):
         with on.board.touch_notice(HOP, "waiting for a touch", "web"):
             seen += on.board.questions

@@ -125,11 +125,7 @@ class KeyboardInteractiveMethod(_SecretMethod):
         await self.send_request(String(""), String(""))
 
     def _process_info_request(self, _kind: int, _number: int, packet: SSHPacket) -> None:
-        name, instruction = _text(packet.get_string()), _text(packet.get_string())
-        packet.get_string()  # the language
-        count = min(packet.get_uint32(), MAX_PROMPTS + 1)  # more are refused
-        prompts = [(_text(packet.get_string()), packet.get_boolean()) for _ in range(count)]
-        self.create_task(self._answer(Round(name, instruction, tuple(prompts))))
+        self.create_task(self._answer(read_round(packet)))
 
     async def _answer(self, round_: Round) -> None:
         with self._ending_login():
@@ -153,6 +149,18 @@ SECRET_METHODS: dict[str, type[ClientAuth]] = {
     KEYBOARD_INTERACTIVE: KeyboardInteractiveMethod,
 }
 """The methods that need LoginAnswers."""
+
+
+def read_round(packet: SSHPacket) -> Round:
+    """Return the round of an SSH_MSG_USERAUTH_INFO_REQUEST (RFC 4256 section 3.2).
+
+    Raises PacketDecodeError.
+    """
+    name, instruction = _text(packet.get_string()), _text(packet.get_string())
+    packet.get_string()  # the language
+    count = min(packet.get_uint32(), MAX_PROMPTS + 1)  # more are refused
+    prompts = [(_text(packet.get_string()), packet.get_boolean()) for _ in range(count)]
+    return Round(name, instruction, tuple(prompts))
 
 
 def _text(data: bytes) -> str:
