@@ -87,7 +87,7 @@ def _hops(value: object) -> tuple[str, ...]:
 def as_in_ssh(parse: Callable[[Sequence[str]], object]) -> Parser[tuple[str, ...]]:
     """Return a parser for words in the grammar of ssh_config(5): a list, or one string."""
 
-    @accepts(one_or_more(text.schema, is_required=True))
+    @accepts(one_or_more(text.schema, is_required=True), is_exact=False)
     def read(value: object) -> tuple[str, ...]:
         words = tuple(word for part in several(text)(value) for word in part.split())
         if not words:
@@ -132,7 +132,7 @@ def preferred_authentications(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(methods))
 
 
-@accepts(any_of(flag.schema, as_in_ssh(parse_agent_addition).schema))
+@accepts(any_of(flag.schema, as_in_ssh(parse_agent_addition).schema), is_exact=False)
 def add_keys_to_agent(value: object) -> tuple[str, ...]:
     """Parse whether used keys are added to the agent: true, false, or words as in ssh_config(5)."""
     if isinstance(value, bool):

@@ -25,10 +25,14 @@ WORDS: Schema = {"type": "string", "minLength": 1}
 
 @dataclass(frozen=True, slots=True)
 class Parser(Generic[T_co]):
-    """A function from a TOML value to its final form, and the schema of the values."""
+    """A function from a TOML value to its final form, and the schema of the values.
+
+    is_exact: whether the schema refuses every value that the function refuses.
+    """
 
     read: Callable[[object], T_co]
     schema: Schema
+    is_exact: bool = True
 
     def __call__(self, value: object) -> T_co:
         """Parse a value. Raises InvalidValueError."""
@@ -39,13 +43,23 @@ Keys = Mapping[str, Parser[Any]]
 """The keys of a table, with the parsers of their values."""
 
 
-def accepts(schema: Schema) -> Callable[[Reader[T]], Parser[T]]:
-    """Return a decorator that makes a function the parser of the values of a schema."""
+def accepts(schema: Schema, *, is_exact: bool = True) -> Callable[[Reader[T]], Parser[T]]:
+    """Return a decorator that makes a function the parser of the values of a schema.
+
+    is_exact: False if the function refuses values that the schema accepts, as it may if the schema
+    contains WORDS.
+    """
 
     def decorate(read: Reader[T]) -> Parser[T]:
-        return Parser(read, schema)
+        return Parser(read, schema, is_exact and not _has_words(schema))
 
     return decorate
+
+
+def _has_words(schema: object) -> bool:
+    if isinstance(schema, Mapping):
+        return schema == WORDS or any(map(_has_words, schema.values()))
+    return isinstance(schema, list) and any(map(_has_words, schema))
 
 
 def any_of(*schemas: Schema) -> Schema:

@@ -58,7 +58,7 @@ def read_keys(
 def table_of(keys: Keys) -> Parser[dict[str, Any]]:
     """Return a parser for a table, inline or not. Every key is optional."""
 
-    @accepts(table_schema(keys))
+    @accepts(table_schema(keys), is_exact=all(parser.is_exact for parser in keys.values()))
     def read(value: object) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise mismatch(f"a table of {', '.join(keys)}", value)

@@ -178,7 +178,10 @@ def ports(value: object) -> tuple[int, ...]:
     return several(port)(value)
 
 
-@accepts(one_or_more({"type": "string", "pattern": f"^{_ALGORITHMS.pattern}$"}, is_required=True))
+@accepts(
+    one_or_more({"type": "string", "pattern": f"^{_ALGORITHMS.pattern}$"}, is_required=True),
+    is_exact=False,
+)
 def algorithms(value: object) -> str:
     """Parse a list of algorithms in OpenSSH's syntax, or an array of their names."""
     listed = ",".join(several(text)(value))
@@ -190,7 +193,7 @@ def algorithms(value: object) -> str:
 def several(read: Parser[T]) -> Parser[tuple[T, ...]]:
     """Return a parser for a list or a single value. Every invalid element is reported."""
 
-    @accepts(one_or_more(read.schema))
+    @accepts(one_or_more(read.schema), is_exact=read.is_exact)
     def read_all(value: object) -> tuple[T, ...]:
         if not isinstance(value, list):
             return (read(value),)
@@ -219,7 +222,7 @@ def unquoted(value: object) -> str:
     return f"write it without quotes: {value}" if is_digits else ""
 
 
-@accepts(any_of({**LINE, "pattern": "[^ ]"}, list_of({"type": "string"})))
+@accepts(any_of({**LINE, "pattern": "[^ ]"}, list_of({"type": "string"})), is_exact=False)
 def hook_command(value: object) -> tuple[str, ...]:
     """Parse a program and its arguments. An empty list disables a hook of [defaults]."""
     match value:

@@ -186,7 +186,7 @@ def _listen(value: object) -> TcpAddress:
     raise mismatch(expected, value, "the relay listens on TCP only")
 
 
-@accepts({"type": "string"})
+@accepts({"type": "string"}, is_exact=False)
 def _public_address(value: object) -> TcpAddress | None:
     """Read address[:port] of the relay, as clients write it; empty: None."""
     if value == "":
@@ -212,7 +212,7 @@ def parse_public_address(text: str) -> TcpAddress:
 
 
 def _one_or_more(read: Parser[Any], what: str) -> Parser[tuple[Any, ...]]:
-    @accepts(one_or_more(read.schema, is_required=True))
+    @accepts(one_or_more(read.schema, is_required=True), is_exact=read.is_exact)
     def read_all(value: object) -> tuple[Any, ...]:
         if value == []:
             raise value_error(
@@ -223,7 +223,7 @@ def _one_or_more(read: Parser[Any], what: str) -> Parser[tuple[Any, ...]]:
     return read_all
 
 
-@accepts(text.schema)
+@accepts(text.schema, is_exact=False)
 def _authorized_keys(value: object) -> str:
     """Read a path with the tokens %u (user) and %% (percent sign), see sshd_config(5), TOKENS."""
     path = text(value)
@@ -239,7 +239,7 @@ def _revoked_keys(value: object) -> str:
     return "" if path == "none" else path
 
 
-@accepts({"type": "string", "pattern": "^(/|$)"})
+@accepts({"type": "string", "pattern": "^(/|$)"}, is_exact=False)
 def _unix_socket_dir(value: object) -> str:
     if value == "":
         return ""
@@ -324,7 +324,8 @@ def _limit(
         any_of(
             {"type": "integer", "minimum": 0, "maximum": maximum},
             {"type": "string", "pattern": f"^({pattern})$"},
-        )
+        ),
+        is_exact=False,
     )
     def read(value: object) -> Any:
         written = str(value) if type(value) is int else value
