@@ -1,4 +1,4 @@
-"""Questions on a terminal: what is shown, what is hidden, and who is told."""
+"""Questions on a terminal: what is shown, what is hidden, and when asking ends."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class TerminalAnswers(Answers):
                     self._answered.add(closed)
 
     def expects_more(self, tunnel: TunnelSnapshot) -> bool:
-        """Whether a tunnel that is blocked goes on when its question is answered here."""
+        """Whether a tunnel that is blocked proceeds when its question is answered here."""
         if not self.is_supported or tunnel.state != "blocked" or tunnel.failure is None:
             return False
         question = tunnel.failure.question

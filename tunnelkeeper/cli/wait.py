@@ -82,7 +82,7 @@ class Answers:
         return 0.0
 
     def expects_more(self, tunnel: TunnelSnapshot) -> bool:
-        """Return whether a tunnel that is blocked goes on when its question is answered here."""
+        """Return whether a tunnel that is blocked proceeds when its question is answered here."""
         return False
 
 

@@ -47,7 +47,7 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to be changed."""
+        """Whether there is nothing to change."""
         return not (self.new or self.old or self.is_incomplete)
 
 
