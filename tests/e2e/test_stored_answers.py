@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.accounts import make_account
+from tests.e2e.autossh_program import Autossh, own_autossh
 from tests.e2e.keys import make_key, public
-from tests.e2e.sandbox import socks_tunnel
+from tests.e2e.ports import free_port
+from tests.e2e.sandbox import USER, host_table, socks_tunnel
+from tests.e2e.services import echo
 from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -152,3 +155,31 @@ def test_the_program_of_the_desktop_asks_before_a_login_and_during_it(sandbox: S
     assert password.startswith(f"|{hop} asks for a password")
     assert rest == ""
     check_hidden(program, account.password)
+
+
+@pytest.mark.parametrize("command", ["connect", "autossh"])
+def test_programs_without_a_supervisor_ask_with_it_too(sandbox: Sandbox, command: str) -> None:
+    server = sandbox.sshd(known=False)
+    service = sandbox.service(echo)
+    askpass = script(sandbox, ASKPASS)
+    environment = {"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force"}
+    if command == "connect":
+        lines = (f'identity_files = "{encrypted_key(sandbox)}"', 'host_key_policy = "ask"')
+        program = sandbox.program(host_table("relay", server.port, *lines))
+        program.environment |= environment
+        assert program.succeed("connect", "relay", str(service)) == ""
+    else:
+        config = sandbox.directory / "ssh_config"
+        config.write_text(
+            f"Host relay\n HostName 127.0.0.1\n Port {server.port}\n User {USER}\n"
+            f" IdentityFile {encrypted_key(sandbox)}\n IdentitiesOnly yes\n"
+            f" UserKnownHostsFile {sandbox.known_hosts}\n"
+        )
+        port = free_port()
+        line = ["-M", "0", "-F", str(config), "-N", "-L", f"{port}:{service}", "relay"]
+        autossh = Autossh(own_autossh(sandbox.directory), sandbox.directory, line, environment)
+        sandbox.add_cleanup(autossh.close)
+        autossh.start()
+        wait_until(lambda: server.logins() == 1, message=autossh.log)
+    shown = (askpass.parent / "shown").read_text()
+    assert shown.count("yes/no") == shown.count("Enter passphrase for key") == 1

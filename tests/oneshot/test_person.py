@@ -14,12 +14,14 @@ from tunnelkeeper.core.questions import Kind, Prompt, Subject
 from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.oneshot.person import answering
 from tunnelkeeper.questions.board import QuestionBoard
+from tunnelkeeper.questions.login_dialog import AnswerNeededError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
 
     from tunnelkeeper.core.snapshot import QuestionSnapshot
-    from tunnelkeeper.oneshot.person import Person
+    from tunnelkeeper.oneshot.person import Answerer
 
 KEY = Subject(Kind.PASSPHRASE, "/k")
 PROMPT = (Prompt("Passphrase:"),)
@@ -33,7 +35,7 @@ async def check(answers: Sequence[Secret]) -> str:
 class Asked:
     """A board and the person who answers what it asks."""
 
-    def __init__(self, person: Person, board: QuestionBoard) -> None:
+    def __init__(self, person: Answerer, board: QuestionBoard) -> None:
         self.person = person
         self.board = board
 
@@ -121,3 +123,41 @@ async def test_a_login_asks_the_person_who_is_there() -> None:
         answers = await dialog.ask(Kind.CODES, "text", (Prompt("a"), Prompt("b")), deadline=9e9)
         assert [answer.reveal() for answer in answers] == [b"a", b"b"]
         dialog.succeeded()
+
+
+ASKPASS = """#!/bin/sh
+case "$SSH_ASKPASS_PROMPT" in confirm) exit 0 ;; esac
+cat "$(dirname "$0")/answer"
+"""
+
+
+@pytest.mark.parametrize("answer", ["right", None])
+async def test_without_a_terminal_the_program_of_the_desktop_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str | None
+) -> None:
+    program = tmp_path / "askpass"
+    program.write_text(ASKPASS)
+    program.chmod(0o700)
+    if answer is not None:
+        (tmp_path / "answer").write_text(answer)
+    monkeypatch.setenv("SSH_ASKPASS", str(program))
+    monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
+    board, left = QuestionBoard(), list[str]()
+    async with asyncio.TaskGroup() as tasks, answering(board, None, tasks, left.append) as person:
+        assert person is not None
+        question = board.post(KEY, "It is asked.", PROMPT, check, tunnel="t")
+        assert person.will_answer(question)
+        assert await person.wait_answered(question) is (answer is not None)
+        assert left == ([] if answer is not None else [question])
+        with pytest.raises(AnswerNeededError) as needed:
+            board.dialog("ann@server:22", "t").admit(Kind.CODES, "it asks")
+        assert await person.wait_answered(needed.value.question_id)
+        dialog = board.dialog("ann@server:22", "t")
+        asking = dialog.ask(Kind.CODES, "it asks", PROMPT, deadline=9.0)
+        if answer is not None:
+            assert [each.reveal() for each in await asking] == [b"right"]
+            return
+        with pytest.raises(AnswerNeededError):
+            await asking
+        dialog.ended()
+        assert not await person.wait_answered(needed.value.question_id)

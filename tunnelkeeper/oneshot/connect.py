@@ -24,7 +24,7 @@ from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import use_daemon_threads
-from tunnelkeeper.oneshot.person import Person, answering
+from tunnelkeeper.oneshot.person import answering
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
@@ -36,7 +36,7 @@ from tunnelkeeper.tunnel.task_group import unwrap_exception_groups
 if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
-    from tunnelkeeper.oneshot.person import Ask
+    from tunnelkeeper.oneshot.person import Answerer, Ask
     from tunnelkeeper.ssh.connection_pool import HopConnections
 
 PROGRAM = "tunnelkeeper"
@@ -94,7 +94,10 @@ async def _connect(
     context = SshContext()
     async with ConnectionPool(context) as pool:
         progress = _WarningsOnly(host, stderr)
-        async with asyncio.TaskGroup() as tasks, answering(context.questions, ask, tasks) as person:
+        async with (
+            asyncio.TaskGroup() as tasks,
+            answering(context.questions, ask, tasks, log=progress.warn) as person,
+        ):
             hop_connections = await _connect_asking(pool, host_chain, progress, person)
         hop_connections.connection.measure_round_trip(lambda _: None)
         gate = Gate()
@@ -121,7 +124,7 @@ async def _connect_asking(
     pool: ConnectionPool,
     host_chain: tuple[Host, ...],
     progress: _WarningsOnly,
-    person: Person | None,
+    person: Answerer | None,
 ) -> HopConnections:
     """Connect, again after each answer that an attempt needed.
 

@@ -1,11 +1,14 @@
-"""The person at the terminal of a program without a supervisor, as a client of its questions."""
+"""The person who uses a program without a supervisor, as a client of its questions.
+
+The terminal asks, or a program such as ssh-askpass without one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.core.questions import (
     Change,
@@ -16,6 +19,7 @@ from tunnelkeeper.core.questions import (
     Question,
     QuestionError,
 )
+from tunnelkeeper.questions.askpass import AskPass, program_of_environment
 from tunnelkeeper.tunnel.snapshots import question_snapshot
 
 if TYPE_CHECKING:
@@ -154,18 +158,45 @@ class Person:
         return was_tried and not question.is_live and not question.prompts
 
 
+class Answerer(Protocol):
+    """Who answers questions: a person at the terminal, or by a program such as ssh-askpass."""
+
+    async def run(self) -> None:
+        """Answer until this is cancelled."""
+
+    def will_answer(self, question_id: str) -> bool:
+        """Return whether a question is open here and not left alone, or was answered."""
+
+    async def wait_answered(self, question_id: str) -> bool:
+        """Wait until the next attempt can succeed. Return False if no one answers."""
+
+
+def _answerer(
+    board: QuestionBoard,
+    ask: Ask | None,
+    on_left_alone: Callable[[str], None],
+    log: Callable[[str], None],
+) -> Answerer | None:
+    """Return who answers. As in ssh, a program asks without a terminal, or if it is preferred."""
+    program = program_of_environment()
+    if program is not None and (ask is None or program.is_preferred):
+        return AskPass(board, program, log, delay=0.0, on_left_alone=on_left_alone)
+    return None if ask is None else Person(board, ask, on_left_alone)
+
+
 @asynccontextmanager
 async def answering(
     board: QuestionBoard,
     ask: Ask | None,
     tasks: asyncio.TaskGroup,
     on_left_alone: Callable[[str], None] = lambda _: None,
-) -> AsyncIterator[Person | None]:
-    """Let a person answer while the body runs. Yield None if there is none."""
-    if ask is None:
+    log: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[Answerer | None]:
+    """Let a person answer while the body runs. Yield None if there is no way to ask one."""
+    person = _answerer(board, ask, on_left_alone, log)
+    if person is None:
         yield None
         return
-    person = Person(board, ask, on_left_alone)
     task = tasks.create_task(person.run(), name="person")
     await asyncio.sleep(0)  # it attends before the first login
     try:

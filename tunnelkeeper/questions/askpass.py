@@ -23,7 +23,15 @@ from tunnelkeeper.core.askpass import (
     needs_consent,
 )
 from tunnelkeeper.core.hook_queue import PRIVATE_VARIABLES
-from tunnelkeeper.core.questions import Change, Changed, Kind, Question, QuestionError
+from tunnelkeeper.core.questions import (
+    Change,
+    Changed,
+    Closed,
+    Kind,
+    Outcome,
+    Question,
+    QuestionError,
+)
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.questions.printed_answer import NoAnswerError, PrintedAnswer
@@ -48,8 +56,8 @@ class _Seen:
     """What is known about an open question.
 
     since: the loop's time at which it was first seen. tries: wrong answers, and logins that ended
-    without all tunnels connected. answered: the attempt
-    that was answered last. dismissed: the tunnels that waited when it was cancelled, or None.
+    without all tunnels connected. answered: the attempt that was answered last. dismissed: the
+    tunnels that waited when it was cancelled, or None.
     consent: whether the person wants the login: not asked, given, or given and the login asks.
     """
 
@@ -62,12 +70,18 @@ class _Seen:
 
 @dataclass(eq=False, slots=True)
 class AskPass:
-    """Asks the questions of a board with a program. delay: seconds before a new one is asked."""
+    """Asks the questions of a board with a program.
+
+    delay: seconds before a new one is asked. on_left_alone: called with one that is cancelled.
+    """
 
     board: QuestionBoard
     program: AskPassProgram
     log: Callable[[str], None]
     delay: float = DELAY
+    on_left_alone: Callable[[str], None] = lambda _: None
+    _outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: dict[str, _Seen] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _shown: Question | None = None
@@ -90,6 +104,23 @@ class AskPass:
         finally:
             unsubscribe()
             self.board.disconnect(self)
+
+    def will_answer(self, question_id: str) -> bool:
+        """Return whether a question is open here and was not cancelled, or was answered."""
+        if self._outcomes.get(question_id) is Outcome.ANSWERED:
+            return True
+        question = next((q for q in self.board.questions if q.id == question_id), None)
+        return question is not None and self._state(question).dismissed != question.tunnels
+
+    async def wait_answered(self, question_id: str) -> bool:
+        """Wait until the next attempt can succeed. Return False if the person does not answer."""
+        while self.will_answer(question_id):
+            seen = self._seen.get(question_id)
+            if question_id in self._outcomes or (seen is not None and seen.consent):
+                return True
+            self._news.clear()
+            await self._news.wait()
+        return False
 
     @property
     def _has_undecided(self) -> bool:
@@ -124,6 +155,7 @@ class AskPass:
                 await self._dialog(question, consent_text(question), CONFIRM)
                 seen.consent = "given"
                 self.board.claim(self, question.id)
+                self._news.set()
             else:
                 await self._answer(question, seen)
         except _CancelledError:
@@ -162,6 +194,11 @@ class AskPass:
         current = next((q for q in self.board.questions if q.id == question.id), question)
         seen.dismissed = current.tunnels
         self.board.decline(self, question.id)
+        self._left(question.id)
+
+    def _left(self, question_id: str) -> None:
+        self._news.set()
+        self.on_left_alone(question_id)
 
     async def _dialog(self, question: Question, text: str, hint: str = "") -> Secret:
         """Show one dialog and return what was typed. hint: for SSH_ASKPASS_PROMPT.
@@ -209,7 +246,9 @@ class AskPass:
         seen = self._seen.get(question.id)
         if seen is None:
             return
-        if not is_open:
+        if isinstance(change, Closed):
+            self._outcomes[question.id] = change.outcome
+            self._news.set()
             del self._seen[question.id]
         elif seen.consent and question.is_live:
             seen.consent = "asked"
@@ -219,6 +258,7 @@ class AskPass:
             seen.tries += 1
             if question.problem or seen.tries >= MAX_TRIES:
                 seen.dismissed = question.tunnels
+                self._left(question.id)
 
 
 class _CancelledError(Exception):
@@ -229,12 +269,17 @@ class _ObsoleteError(Exception):
     """The question is closed, or asked in another way."""
 
 
+def program_of_environment() -> AskPassProgram | None:
+    """Return the program that the environment of this process names, or None."""
+    return find_program(os.environ, lambda path: shutil.which(path) is not None)
+
+
 @asynccontextmanager
 async def asking_by_program(
     board: QuestionBoard, tasks: asyncio.TaskGroup, log: Callable[[str], None]
 ) -> AsyncIterator[None]:
     """Ask with the program of SSH_ASKPASS while the body runs, if there is one and a display."""
-    program = find_program(os.environ, lambda path: shutil.which(path) is not None)
+    program = program_of_environment()
     if program is None:
         yield
         return

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.oneshot.autossh.log import Log
     from tunnelkeeper.oneshot.autossh.remote_session import RemoteTask
     from tunnelkeeper.oneshot.autossh.resolve import ResolvedCommand
-    from tunnelkeeper.oneshot.person import Ask, Person
+    from tunnelkeeper.oneshot.person import Answerer, Ask
     from tunnelkeeper.tunnel.event_log import EventLog
 
 SHUTDOWN_TIMEOUT = 3.0
@@ -113,7 +113,7 @@ class AutosshSupervisor:
         self._return_port: ReturnPort | None = None
         self._remote_task: asyncio.Task[None] | None = None
         self._start_timer: Timer | None = None
-        self._person: Person | None = None
+        self._person: Answerer | None = None
 
     async def run(self) -> int:
         """Run the tunnel. Return the exit code."""
@@ -146,9 +146,9 @@ class AutosshSupervisor:
             try:
                 async with (
                     monitoring(host_monitor, self._tasks),
-                    answering(questions, self._options.ask, self._tasks, self._on_left_alone) as (
-                        self._person
-                    ),
+                    answering(
+                        questions, self._options.ask, self._tasks, self._on_left_alone, self._debug
+                    ) as self._person,
                 ):
                     self._start_first_run()
                     program_exit = await self._exit
