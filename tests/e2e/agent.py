@@ -34,10 +34,15 @@ class Agent(ServerProcess):
         """Remove a key; its certificate stays and can still sign."""
         self._ssh_add("-k", "-d", str(key))
 
-    def _ssh_add(self, *arguments: str) -> None:
-        subprocess.run(
+    def list(self) -> str:
+        """Return the lines of `ssh-add -l`."""
+        return self._ssh_add("-l")
+
+    def _ssh_add(self, *arguments: str) -> str:
+        return subprocess.run(
             [require("ssh-add"), "-q", *arguments],
             env={"SSH_AUTH_SOCK": str(self.socket)},
             check=True,
             capture_output=True,
-        )
+            text=True,
+        ).stdout

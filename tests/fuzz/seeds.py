@@ -12,6 +12,36 @@ def string(data: bytes) -> bytes:
 
 KEY_BLOB = string(b"ssh-ed25519") + string(bytes(range(32)))
 KEY = b"ssh-ed25519 " + base64.b64encode(KEY_BLOB)
+# Throwaway keys, encrypted by ssh-keygen with the passphrase "sesame".
+OPENSSH_KEY = (
+    b"-----BEGIN OPENSSH PRIVATE KEY-----\n"
+    b"b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABAwcfts2d\n"
+    b"G5Lu65ZtoC2r28AAAAAQAAAAEAAAAzAAAAC3NzaC1lZDI1NTE5AAAAIH6OL1C1OFKg+iu7\n"
+    b"THaoihM20vCxAEfO8AOypOwifaHpAAAAkG6x5yg6SzvvQ57aJSvs2pIcFtAzOsGz1f4LL/\n"
+    b"B+mM5pf4ew1q24RTKfPZN3GMdFRIj0JSxl8/4biK1NXwbE4qKXOZiMq0zCaPH2ZvfiGYZq\n"
+    b"NDyBUHuVzB1MnrB02xuJ4+XKmWGjsCe4K3S3L9kOTsfZrwQbIxzMFUYg7nyFiBQ21v5VVp\n"
+    b"p+O5285l/W6poPaA==\n"
+    b"-----END OPENSSH PRIVATE KEY-----\n"
+)
+PEM_KEY = (
+    b"-----BEGIN EC PRIVATE KEY-----\n"
+    b"Proc-Type: 4,ENCRYPTED\n"
+    b"DEK-Info: AES-128-CBC,201264BB4D727826A1A44E1B9E4C7DED\n"
+    b"\n"
+    b"/IR2jmGvetOaHpaB9J1QFpTSBtyKUAGlHsNU7zkTw+GPiQ609b/mQEYa92ayUspG\n"
+    b"8NUGwufzLppIpMhrkSEGc/D0r9raaSd5ScDFInkau5OHwEYXLCP1kh+UTLSbRDXg\n"
+    b"pJphajgyPaFigcoDqZ0nYs1ipTFXgmSwJuf9SugZzUQ=\n"
+    b"-----END EC PRIVATE KEY-----\n"
+)
+PKCS8_KEY = (
+    b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+    b"MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAiDNZ+Qo2/RjgICCAAw\n"
+    b"DAYIKoZIhvcNAgkFADAdBglghkgBZQMEAQIEEC0qsIOVy1fz5cvHV0HFZ9oEgZCa\n"
+    b"WEBMyRMrH9AGaiLCDSGt7kn067Lda8lha8bflBt7v9vQBfrgO8Kmz7R9dx5+YGlI\n"
+    b"DsyjhReNl2WpJ+w3JWdo6KLTn64d+Mpyc+I8pXJTKSwfSteX8YgqoTnUs+1HRsWd\n"
+    b"RiD2JoGXCVNvzIPDTLXcmIwyExWJnSypO59a7Dap5faKz9vwx+58EbvhwJp83oU=\n"
+    b"-----END ENCRYPTED PRIVATE KEY-----\n"
+)
 HASH = base64.b64encode(bytes(20))
 KNOWN_HOSTS = b"".join(
     (

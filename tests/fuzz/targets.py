@@ -17,6 +17,9 @@ from tests.fuzz.seeds import (
     KEY_BLOB,
     KNOWN_HOSTS,
     KRL,
+    OPENSSH_KEY,
+    PEM_KEY,
+    PKCS8_KEY,
     PROMPTS,
     RELAY,
     SSH_CONFIG,
@@ -60,6 +63,7 @@ from tunnelkeeper.relay import authorized_keys, bans
 from tunnelkeeper.relay import config as relay_config
 from tunnelkeeper.relay.key_file import KeyFile
 from tunnelkeeper.ssh.auth import known_hosts, openssh_certificate, revocation_list
+from tunnelkeeper.ssh.auth.key_encryption import BrokenKeyError, encryption_of
 from tunnelkeeper.ssh.auth.password_methods import read_round
 from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery, SshConfigReader
 from tunnelkeeper.sshconfig import Request, gather_facts
@@ -176,6 +180,12 @@ def read_prompts(data: bytes) -> None:
         assert all(prompt.text.isprintable() for prompt in prompts)
 
 
+def read_encrypted_key(data: bytes) -> None:
+    """Read how a private key file is encrypted; refuse a broken one."""
+    with suppress(BrokenKeyError):
+        encryption_of(data)
+
+
 def read_certificate(data: bytes) -> None:
     openssh_certificate.signer_of(data)
     with suppress(openssh_certificate.CertificateError):
@@ -273,6 +283,12 @@ TARGETS = (
     Target("revocation list", read_revocation_list, (KRL, KEY), (b"\x01", b"\xff\xff\xff\xff")),
     Target("login prompts", read_prompts, (PROMPTS,), (b"\0\0\0\0", b"\xff" * 4)),
     Target("certificate", read_certificate, (CERTIFICATE, KEY_BLOB), (b"\0\0\0\0", b"\xff" * 4)),
+    Target(
+        "encrypted key",
+        read_encrypted_key,
+        (OPENSSH_KEY, PEM_KEY, PKCS8_KEY),
+        (b"-----BEGIN ", b"ENCRYPTED ", b"PRIVATE KEY-----", b"\n", b"AAAA", b"DEK-Info: ", b":"),
+    ),
     Target(
         "forward spec",
         read_forward_spec,

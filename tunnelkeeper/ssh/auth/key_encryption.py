@@ -205,7 +205,7 @@ def _pem_block(data: bytes) -> tuple[str, dict[str, str], bytes] | None:
 
     Return None if there is none, and for contents that are no base64.
     """
-    lines = iter(data.decode("ascii", "replace").splitlines())
+    lines = iter(data.decode("latin-1").splitlines())
     for line in lines:
         begin = line.strip()
         if begin.startswith("-----BEGIN ") and begin.endswith("PRIVATE KEY-----"):
@@ -224,6 +224,6 @@ def _pem_block(data: bytes) -> tuple[str, dict[str, str], bytes] | None:
         else:
             base64_lines.append(line.strip())
     try:
-        return label, headers, binascii.a2b_base64("".join(base64_lines))
+        return label, headers, binascii.a2b_base64("".join(base64_lines).encode("latin-1"))
     except binascii.Error:
         return None
