@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import traceback
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,17 @@ from tests.ssh.server import Server, new_key, serve, write_key
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.core.secret import Secret
-from tunnelkeeper.questions.sources import Found, HopKey, Log
+from tunnelkeeper.questions.sources import Found, HopKey, Log, SourceError
+from tunnelkeeper.ssh.auth import key_unlocker
+from tunnelkeeper.ssh.auth.key_encryption import decrypt
 from tunnelkeeper.ssh.connect import connect_hop
 from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import asyncssh
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.failures import Failure
@@ -194,6 +199,21 @@ async def test_tunnels_that_fail_together_share_a_wrong_stored_passphrase(
     assert source.calls < 3
 
 
+async def test_a_source_that_fails_is_asked_again_later(server: Server, person: Person) -> None:
+    class FailingSource(StoredSource):
+        """A source whose program fails now."""
+
+        async def passphrase(self, host: Host, path: str, log: Log) -> Found | None:
+            raise SourceError("passphrase_command: exit status 1")
+
+    person.context.answers.sources = (FailingSource(""),)
+    failure = await person.fail(server.host())
+
+    assert failure.question
+    assert failure.source_failed
+    assert "passphrase_command: exit status 1" in failure.message
+
+
 @pytest.mark.parametrize("is_last_port", [True, False])
 async def test_a_key_that_is_unlocked_during_the_login_serves_without_another_question(
     server: Server, person: Person, is_last_port: bool
@@ -235,6 +255,22 @@ async def test_a_broken_file_is_not_asked_for(server: Server, person: Person) ->
     assert "Invalid PEM data" in failure.message
 
 
+async def test_keys_are_decrypted_beside_the_event_loop(
+    server: Server, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def recorded(data: bytes, passphrase: Secret) -> asyncssh.SSHKey:
+        threads.append(threading.current_thread())
+        return decrypt(data, passphrase)
+
+    monkeypatch.setattr(key_unlocker, "decrypt", recorded)
+    await person.answer((await person.fail(server.host())).question, PASSPHRASE)
+
+    assert threads
+    assert threading.current_thread() not in threads
+
+
 # AddKeysToAgent
 
 
@@ -263,6 +299,26 @@ async def test_a_decrypted_key_is_added_to_the_agent_as_configured(
     person.context.unlocker.lock()
     if mode == "yes":
         await person.log_in(host)
+
+
+@pytest.mark.parametrize(("reply", "is_added"), [("yes", True), ("", True), ("no", False)])
+async def test_a_person_who_is_present_is_asked_before_a_key_is_added(
+    server: Server, person: Person, agent: Agent, reply: str, is_added: bool
+) -> None:
+    host = server.host(identity_agent=agent.socket, add_keys_to_agent="ask")
+    await person.answer((await person.fail(host)).question, PASSPHRASE)
+    board = person.context.questions
+    board.attend("client", None)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(person.log_in(host))
+        await until(lambda: board.questions and board.questions[0].is_answerable)
+        [question] = board.questions
+        assert question.prompts[0].text.startswith(f"Add key {server.user_key_file}")
+        assert question.prompts[0].echo
+        await person.answer(question.id, reply)
+
+    assert (server.user_key.get_fingerprint() in await list_agent(agent)) == is_added
+    assert board.questions == ()
 
 
 async def test_the_agent_asks_for_confirmation_of_a_key_added_with_confirm(

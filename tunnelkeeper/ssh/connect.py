@@ -25,6 +25,7 @@ from tunnelkeeper.net.stream_transport import StreamTransport
 from tunnelkeeper.ssh.absent_user import AbsentUserNotice
 from tunnelkeeper.ssh.attempt_failure import failure_of
 from tunnelkeeper.ssh.auth import algorithms
+from tunnelkeeper.ssh.auth.agent_question import ask_to_add
 from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
 from tunnelkeeper.ssh.auth.host_key_question import join_question
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
@@ -246,6 +247,7 @@ class ConnectAttempt:
             self.context.keys,
             wall_time=self.context.wall_time,
             unlocking=Unlocking(self.context.unlocker, self.progress, self.progress.tunnel),
+            confirm=lambda text: ask_to_add(self.answers, text),
         )
         wait = self.identities.user_wait
         self.absent_user = AbsentUserNotice(self.hop, wait, self.progress, self.context.questions)
