@@ -166,6 +166,17 @@ def test_a_stop_ends_a_wait_without_closing_anything(tunnel: LifecycleDriver) ->
     assert tunnel.commands == [OPEN]
 
 
+@pytest.mark.parametrize(("source_failed", "delay"), [(False, inf), (True, BLOCKED_DELAY)])
+def test_a_tunnel_with_a_question_tries_again_only_if_a_source_of_answers_failed(
+    tunnel: LifecycleDriver, source_failed: bool, delay: float
+) -> None:
+    failure = Failure(Cause.ANSWER_NEEDED, "locked", question="q1", source_failed=source_failed)
+    tunnel.feed(Start(), SessionEnded(failure))
+
+    assert isinstance(tunnel.state, Blocked)
+    assert tunnel.state.retry_at == NOW + delay
+
+
 # -- gate time -------------------------------------------------------------------------------------
 
 

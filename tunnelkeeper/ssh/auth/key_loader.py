@@ -111,6 +111,7 @@ class KeyLoader:
             cause=Cause.ANSWER_NEEDED,
             hint=use.unlocker.hint(locked.path, use.tunnel),
             question=await use.unlocker.ask(locked.path, use.tunnel),
+            source_failed=locked.source_failed,
         )
 
 

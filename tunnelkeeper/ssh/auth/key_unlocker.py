@@ -97,7 +97,8 @@ class KeyUnlocker:
                 return (await self.keys.read(locked.path)).private
             problems.append(f"{printable(found.source, 60)}: {problem}")
         problems += search.problems
-        return replace(locked, message="; ".join([locked.message, *problems]))
+        message = "; ".join([locked.message, *problems])
+        return replace(locked, message=message, source_failed=bool(search.problems))
 
     async def ask(self, path: str, tunnel: str = "") -> str:
         """Ask for the passphrase of a key file. Return the id of the question.

@@ -39,12 +39,16 @@ class Unusable(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KeyProblem:
-    """A key file that cannot be used. remedy: a command that fixes it, or empty."""
+    """A key file that cannot be used. remedy: a command that fixes it, or empty.
+
+    source_failed: whether a source that may have its passphrase gave none this time.
+    """
 
     path: str
     kind: Unusable
     message: str
     remedy: str = ""
+    source_failed: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
