@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 SEED = bytes(range(20))
 """The secret that one-time codes are computed from."""
 
-_STEP = 30
+STEP = 30
+"""Seconds for which a code is valid."""
+
 _KEYS = Path("/etc/authorized_keys")
 _FIRST_UID = 64100
 _COPIED = ("passwd", "shadow", "group", "nsswitch.conf", "login.defs", "ld.so.cache", "localtime")
@@ -107,7 +109,7 @@ def start_pam_sshd(
 
 def one_time_code(at: float | None = None) -> str:
     """Return the code of a time, by default now (RFC 6238, six digits)."""
-    counter = struct.pack(">Q", int(time.time() if at is None else at) // _STEP)
+    counter = struct.pack(">Q", int(time.time() if at is None else at) // STEP)
     digest = hmac.new(SEED, counter, hashlib.sha1).digest()
     offset = digest[-1] & 15
     number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFFFFFF

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from tests.e2e.pam_sshd import PamSshd, one_time_code, start_pam_sshd
+from tests.e2e.pam_sshd import STEP, PamSshd, one_time_code, start_pam_sshd
 from tests.e2e.person import person
 from tests.e2e.sandbox import Sandbox, socks_tunnel
 
@@ -69,6 +70,17 @@ def test_passwords_codes_and_a_change_of_password_with_one_server(sandbox: Sandb
             assert question.kind == "codes"
         program.wait_until_up()
     assert program.status().questions == []
+
+    # A new connection needs a new code. The old one carries the data until a person gives it.
+    program.call("restart", names=["code"], graceful=True)
+    replaced = program.wait_for("code", lambda t: t.replacement and t.replacement.failure)
+    assert replaced.state == "up"
+    assert replaced.replacement is not None
+    assert replaced.replacement.failure is not None
+    assert replaced.replacement.failure.question
+    with person(program, "code") as someone:
+        someone.answer("code", one_time_code(time.time() + STEP))
+        program.wait_for("code", lambda t: t.replacement is None or t.replacement.closes_at)
 
     # After a restart of the server the passwords are in memory, and codes are never kept.
     server.kill()
