@@ -53,6 +53,7 @@ OTHERS = {
     "HOST[:PORT",  # without its last bracket
     "KEY=VALUE",
     "LINE",
+    "NAME[:FILE",
     "PORT|HOST:PORT",
     "SPEC",
     "TIME",
