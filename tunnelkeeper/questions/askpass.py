@@ -48,6 +48,9 @@ DELAY = 1.0
 MAX_TRIES = 3
 """Wrong answers to one question: NumberOfPasswordPrompts of ssh_config(5), by default."""
 
+MAX_OUTCOMES = 100
+"""Closed questions that are remembered for those who wait for them."""
+
 PROMPT_VARIABLE = "SSH_ASKPASS_PROMPT"
 
 
@@ -248,6 +251,8 @@ class AskPass:
             return
         if isinstance(change, Closed):
             self._outcomes[question.id] = change.outcome
+            if len(self._outcomes) > MAX_OUTCOMES:
+                del self._outcomes[next(iter(self._outcomes))]
             self._news.set()
             del self._seen[question.id]
         elif seen.consent and question.is_live:
