@@ -68,6 +68,28 @@ def test_a_foreign_unit_is_neither_replaced_nor_removed(user: SystemdUser, port:
     assert foreign.read_text() == "[Service]\nExecStart=true\n"
 
 
+def test_a_credential_unlocks_a_key_with_no_one_present(
+    user: SystemdUser, sandbox: Sandbox
+) -> None:
+    port, server = free_port(), sandbox.sshd()
+    key = make_key(sandbox.directory / "id_locked", passphrase="one two three")
+    with sandbox.authorized_keys.open("a") as file:
+        file.write(public(key) + "\n")
+    locked = user.machine.write(user.machine.home / "id_locked", key.read_text())
+    locked.chmod(0o600)
+    user.machine.write(user.machine.home / "id_locked.pub", f"{public(key)}\n")
+    secret = user.machine.write(user.machine.home / "pass phrase", "one two three\n")
+    secret.chmod(0o600)
+    table = (f'identity_files = "{locked}"', forward(sandbox, port))
+    user.write_config(tunnel_table("db", server.port, *table))
+
+    needs = user.install()
+    user.install("--now", "--credential", f"passphrase-id_locked:{secret}")
+
+    assert f"the key {locked} is encrypted: set passphrase_command, or pass --credential" in needs
+    assert exchange(port, b"with a credential") == b"with a credential"
+
+
 def test_an_invalid_config_file_installs_nothing(user: SystemdUser) -> None:
     user.machine.write(user.config, "[tunnels.db]\nhots = 'x'\n")
 
