@@ -97,5 +97,5 @@ def test_an_autossh_line_asks_as_ssh_does(sandbox: Sandbox) -> None:
     terminal.write(SECRET)
     terminal.press("Enter")
     screen = terminal.wait_for_text("reached 42", "ended with 0")
-    assert "horse" not in screen
+    assert not [text for text in ("horse", "answer_needed", "refused") if text in screen]
     assert public(server.host_key) in sandbox.known_hosts.read_text()

@@ -76,6 +76,12 @@ def transition_message(  # noqa: C901, PLR0911  one table, as the lifecycle is
     return None
 
 
+def asked_message(failure: Failure) -> tuple[Level, str]:
+    """Return the level and message for a tunnel whose question a person is being asked."""
+    where = f"{failure.hop}: " if failure.hop else ""
+    return "info", f"waits for an answer: {where}{failure.message}"
+
+
 def _replacement_message(
     old: Replacement,
     new: Replacement,
@@ -113,7 +119,7 @@ def _replacement_message(
 def _blocked_text(failure: Failure, wait: float) -> str:
     if wait < inf:
         return f"blocked: {_failure_text(failure)}; trying again in {wait:.0f} s"
-    if failure.cause is Cause.TOO_MANY_ATTEMPTS:
+    if failure.cause is Cause.TOO_MANY_ATTEMPTS or failure.question:
         return f"blocked: {_failure_text(failure)}"
     return _failure_text(failure)  # the lifecycle does not decide what happens next
 

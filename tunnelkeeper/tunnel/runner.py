@@ -282,6 +282,9 @@ class Runner:
         message = log_messages.transition_message(
             old, self.state, monotonic, self.session, last_logged
         )
+        attending = self._context.ssh_context.questions.attending
+        if failure is not None and failure.question and attending({self.tunnel.name}):
+            message = log_messages.asked_message(failure)
         if message is not None:
             self._context.event_log.write(message[0], self.tunnel.name, message[1])
 
