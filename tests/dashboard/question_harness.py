@@ -62,7 +62,7 @@ class QuestionHarness(ControllerHarness):
 
     def type(self, text: str) -> None:
         for character in text:
-            self.questions.on_character(character)
+            self.questions.type_text(character)
 
     def sent(self) -> AnswerQuestion:
         """Return the answers that were sent last."""

@@ -7,10 +7,13 @@ import pytest
 
 from tests.control.fakes import NOON, a_forward, a_tunnel
 from tests.dashboard.sample_model import DB, SUPERVISOR, make_model
+from tests.dashboard.sample_questions import CODES, HOST_KEY, PASSPHRASE, RESTING
 from tunnelkeeper.control.payloads import (
     CountersEvent,
     ForwardCounters,
     LogEvent,
+    QuestionClosedEvent,
+    QuestionEvent,
     RemovedEvent,
     TunnelCounters,
     TunnelEvent,
@@ -118,3 +121,27 @@ def test_changed_forwards_restart_their_counters() -> None:
 
     assert model.tunnels["db"].bytes_in == 0
     assert sum(rate.inbound for rate in model.throughput_history("db", 5)) == pytest.approx(3000)
+
+
+def test_questions_follow_the_events_and_keep_their_order() -> None:
+    model = make_model()
+    assert model.questions == {}  # as with a supervisor that knows no questions
+    later = msgspec.structs.replace(HOST_KEY, attempt=2)
+    for question in (PASSPHRASE, HOST_KEY, later):
+        model.on_event(QuestionEvent(question), 1000)
+    assert list(model.questions.values()) == [PASSPHRASE, later]
+    assert model.awaited_by("stuck") is PASSPHRASE
+    model.on_event(QuestionClosedEvent("q1", "answered"), 1000)
+    assert model.awaited_by("stuck") is later
+    assert model.awaited_by("away") is None
+    model.on_status(StatusSnapshot(SUPERVISOR, [DB], [PASSPHRASE]), 1001)
+    assert list(model.questions) == ["q1"]
+
+
+def test_the_time_left_for_an_answer_ends_with_the_login() -> None:
+    model = make_model()
+    model.on_event(QuestionEvent(CODES), 1000)
+    assert model.seconds_left("q3", 1010) == 80
+    assert model.seconds_left("q3", 2000) == 0
+    model.on_event(QuestionEvent(RESTING), 1020)
+    assert model.seconds_left("q3", 1020) is None

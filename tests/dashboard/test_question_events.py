@@ -62,10 +62,32 @@ def test_what_was_typed_is_not_the_answer_to_a_question_that_is_asked_again() ->
     harness.type("typed")
     harness.ask(again(PASSPHRASE))
 
-    assert "asked again meanwhile" in harness.text()
-    assert not harness.mode.fields[0]
-    assert not old.fields[0]
+    assert "asked again; press Enter" in harness.text()
     assert harness.actions[-1] == ClaimQuestion("q1", 2)
+    harness.type(" the rest")
+    harness.questions.paste("pasted")
+    assert not old.fields[0]
+    assert not harness.mode.fields[0]
+    harness.grant()
+    harness.questions.enter()
+    assert "asked again" not in harness.text()
+    harness.type("new")
+    harness.questions.enter()
+    assert harness.sent().answers == (Secret(b"new"),)
+
+
+def test_what_is_typed_while_no_field_takes_it_is_dropped() -> None:
+    harness = QuestionHarness(RESTING)
+    harness.open()
+    harness.questions.enter()
+    harness.type("ahe")
+    harness.ask(CODES)
+    harness.type("ad")
+    assert not any(harness.mode.fields)
+    harness.questions.enter()
+    harness.type("pw")
+
+    assert harness.mode.fields[0].text() == "pw"
 
 
 def test_a_claim_that_an_earlier_attempt_made_gives_no_right_to_answer() -> None:
@@ -174,8 +196,10 @@ def test_the_next_question_opens_only_on_a_key() -> None:
     harness.type("x")
     harness.questions.enter()
     harness.close(PASSPHRASE, "answered")
-    assert "The answer was accepted. 1 question is open: A shows the next." in harness.text()
-    harness.type("yA")
+    assert "The answer was accepted. 1 question is open: Ctrl-N shows the next." in harness.text()
+    harness.type("xA")
+    assert harness.mode.question is PASSPHRASE
+    harness.questions.open_next()
 
     assert harness.mode.question is HOST_KEY
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.e2e.accounts import make_account
 from tests.e2e.keys import fingerprint, make_key, public
 from tests.e2e.sandbox import host_table, socks_tunnel
 from tests.e2e.test_dashboard import dashboard, row
@@ -41,7 +42,7 @@ def test_an_unknown_host_and_an_encrypted_key_are_answered_after_a_detached_star
         terminal.write("yes")
         terminal.press("Enter")
         terminal.wait_for_text("The answer was accepted.", "1 question is open")
-        terminal.press("A")
+        terminal.press("C-n")
         terminal.wait_for_text("passphrase of a key", str(key), "Esc decline")
         terminal.write("wrong")
         terminal.press("Enter")
@@ -58,3 +59,24 @@ def test_an_unknown_host_and_an_encrypted_key_are_answered_after_a_detached_star
     texts = [program.log(), program.succeed("status", "--json"), program.succeed("logs")]
     texts += [(process / name).read_text() for name in ("environ", "cmdline")]
     assert not [text for text in texts if "horse" in text]
+
+
+def test_a_login_that_waits_for_a_password_starts_on_a_key(sandbox: Sandbox) -> None:
+    account = make_account(sandbox)
+    server = sandbox.sshd(PasswordAuthentication="yes", PubkeyAuthentication="no")
+    program = sandbox.program(socks_tunnel("db", server.port, f'user = "{account.name}"'))
+    assert "answer_needed" in program.run("up", "--detach").stderr
+    with dashboard(sandbox, program, 120, 35) as terminal:
+        terminal.wait_for_text("1 question: press A")
+        terminal.press("A")
+        terminal.wait_for_text("Log in now? Enter starts the login.", account.name)
+        terminal.press("Enter")
+        terminal.wait_for_text("The login ends in", "Esc decline")
+        terminal.write("wrong")
+        terminal.press("Enter")
+        terminal.wait_for_text("The password was refused", "The login ends in")
+        terminal.write(account.password)
+        terminal.press("Enter")
+        terminal.wait_for_text("The answer was accepted.", "● 1 up")
+        assert account.password not in terminal.screen()
+    assert account.password not in program.log()

@@ -92,6 +92,9 @@ class Answering:
         claim: The number of the last claim, 0 before the first. Earlier ones are void.
         has_connected: Whether the login that was started has been seen to connect.
         confirms_empty: Whether Enter has warned that an answer is empty.
+        is_interrupted: Whether the question was asked again while the user was typing. What is
+            typed next was meant for the earlier one, so it is dropped until Enter.
+        is_typing_ahead: Whether something was typed while no field took it.
         scrolled: Lines that the text is scrolled back from where the focus is visible.
     """
 
@@ -105,6 +108,8 @@ class Answering:
     claim: int = 0
     has_connected: bool = False
     confirms_empty: bool = False
+    is_interrupted: bool = False
+    is_typing_ahead: bool = False
     scrolled: int = 0
 
     @classmethod

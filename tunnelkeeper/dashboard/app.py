@@ -69,7 +69,6 @@ _SPECIAL_KEYS = {
     "escape": Keys.Escape,
     "tab": Keys.Tab,
     "c-n": Keys.ControlN,
-    "pageup": Keys.PageUp,
 }
 """Keys of the status bar that are not characters."""
 

@@ -133,7 +133,7 @@ def _bind_answers(
         is_character = not isinstance(event.key_sequence[0].key, Keys)
         controller.clear_message()
         if is_character and event.data.isprintable():
-            controller.questions.on_character(event.data)
+            controller.questions.type_text(event.data)
         update_focus()
 
     def on_paste(event: KeyPressEvent) -> None:

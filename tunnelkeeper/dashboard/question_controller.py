@@ -79,18 +79,13 @@ class QuestionController:
         self._leave(mode)
         self._open(others[0])
 
-    def on_character(self, character: str) -> None:
-        """Type a character, or open the next question if this one has ended."""
-        mode = self._mode
-        if mode is not None and mode.stage == "done" and character == "A":
-            self.open()
-        else:
-            self.type_text(character)
-
     def type_text(self, text: str) -> None:
-        """Append a character to the field."""
+        """Append a character to the field. If no field takes it, drop it."""
         mode = self._mode
-        if mode is None or mode.stage != "open":
+        if mode is None or mode.is_interrupted:
+            return
+        if mode.stage != "open":
+            mode.is_typing_ahead = True
             return
         mode.problem, mode.scrolled, mode.confirms_empty = "", 0, False
         if not mode.fields[mode.focus].add(text):
@@ -141,7 +136,10 @@ class QuestionController:
         match mode.stage:
             case "resting":
                 mode.stage, mode.problem, mode.has_connected = "starting", "", False
+                mode.is_typing_ahead = False
                 self._claim(mode)
+            case "open" if mode.is_interrupted:
+                mode.is_interrupted, mode.problem = False, mode.question.problem
             case "open":
                 following = range(mode.focus + 1, len(mode.fields))
                 empty = [index for index in following if not mode.fields[index]]
@@ -277,11 +275,12 @@ class QuestionController:
 
     def _ask_again(self, mode: Answering, question: QuestionSnapshot) -> None:
         """Show the question as it is asked now. What was typed was meant for the earlier one."""
-        was_typing = mode.stage == "open" and any(mode.fields)
+        was_typing = any(mode.fields) or mode.is_interrupted or mode.is_typing_ahead
         mode.clear()
         again = Answering.of(question)
-        if was_typing and not again.problem:
-            again.problem = "the question was asked again meanwhile"
+        if was_typing and again.stage == "open":
+            again.is_interrupted = True
+            again.problem = "the question was asked again; press Enter, then type the answer"
         self.ui_state.mode = again
         if again.stage == "open":
             self._claim(again)

@@ -193,7 +193,7 @@ def _describe_stage(mode: Answering, model: Model, now: Moment) -> tuple[str, st
         case "done":
             others = [q for q in model.questions.values() if q.kind != "touch"]
             others = [q for q in others if q.id != question.id]
-            more = f" {_count(len(others))} open: A shows the next." if others else ""
+            more = f" {_count(len(others))} open: Ctrl-N shows the next." if others else ""
             return "class:notice", f"{mode.outcome}{more} Enter closes this."
     left = model.seconds_left(question.id, now.monotonic)
     if left is not None:

@@ -117,8 +117,8 @@ def _typed_questions(model: Model) -> int:
 def _answering_hints(answering: Answering, model: Model, glyphs: Glyphs) -> list[Hint]:
     others = _typed_questions(model) - (answering.question.id in model.questions)
     if answering.stage == "done":
-        following = [Hint("A", "next question")] if others else []
-        return [Hint("enter", "close", glyphs.enter), *following]
+        hints = [Hint("enter", "close", glyphs.enter)]
+        return [*hints, Hint("c-n", "next question", "Ctrl-N")] if others else hints
     hints = []
     if answering.stage == "resting":
         hints.append(Hint("enter", "log in", glyphs.enter))
