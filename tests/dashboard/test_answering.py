@@ -90,13 +90,13 @@ async def test_a_passphrase_is_asked_until_it_is_right(path: Path) -> None:
 
 async def test_keys_typed_at_once_answer_and_reach_no_tunnel(path: Path) -> None:
     async with connected_dashboard(path) as (terminal, fake):
-        answered = ask_for_passphrase(fake, b"xsrRq:/")
+        answered = ask_for_passphrase(fake, "xsr\xa0Ré:/".encode())
         await terminal.wait_for("press A")
-        terminal.press("AxsrRq:/\rxsr")
+        terminal.press("Axsr\xa0Ré:/\rxsr")
         await terminal.wait_for("The answer was accepted.")
         assert fake.requests == []
 
-    assert answered == [b"xsrRq:/"]
+    assert answered == ["xsr\xa0Ré:/".encode()]
 
 
 async def test_a_paste_is_one_answer_and_sends_nothing(path: Path) -> None:

@@ -70,7 +70,11 @@ class AnswerField:
 
     def shown(self, mask: str) -> str:
         """Return what the screen may show: the text, or one mask for each character."""
-        return self.text() if self.echo else mask * len(self.text())
+        if self.echo:
+            return self.text()
+        # Counted in the bytes: a text would leave a copy of the secret at each redraw.
+        characters = sum(byte & 0xC0 != 0x80 for byte in memoryview(self._data)[: self._size])
+        return mask * characters
 
     def __bool__(self) -> bool:
         return self._size > 0

@@ -132,7 +132,7 @@ def _bind_answers(
     def on_character(event: KeyPressEvent) -> None:
         is_character = not isinstance(event.key_sequence[0].key, Keys)
         controller.clear_message()
-        if is_character and event.data.isprintable():
+        if is_character and event.data >= " ":
             controller.questions.type_text(event.data)
         update_focus()
 
