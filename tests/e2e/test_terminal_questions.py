@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ from tests.e2e.keys import fingerprint, make_key, public
 from tests.e2e.program import COMMAND
 from tests.e2e.sandbox import socks_tunnel
 from tests.e2e.terminal import Terminal
+from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.program import Program
@@ -31,6 +34,12 @@ def run(sandbox: Sandbox, program: Program, *arguments: str) -> Terminal:
     sandbox.add_cleanup(terminal.close)
     terminal.run([*COMMAND, *arguments], program.environment)
     return terminal
+
+
+def files_with(folder: Path, text: bytes) -> list[Path]:
+    """Return the files below a folder that have a text, core dumps too."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [path for path in files if text in path.read_bytes()]
 
 
 def test_a_chain_of_unknown_hosts_and_a_locked_key_need_one_session(sandbox: Sandbox) -> None:
@@ -59,6 +68,25 @@ def test_a_chain_of_unknown_hosts_and_a_locked_key_need_one_session(sandbox: San
     texts += [(supervisor / name).read_text() for name in ("environ", "cmdline")]
     assert not [text for text in texts if "horse" in text]
     assert "no question is open" in program.succeed("questions")
+
+    os.kill(int(supervisor.name), signal.SIGABRT)  # by default it leaves a core dump
+    wait_until(lambda: not supervisor.exists(), message="the supervisor has not ended")
+    assert files_with(sandbox.directory, b"horse") == []
+
+
+def test_a_locked_key_is_forgotten_on_request(sandbox: Sandbox) -> None:
+    key = locked_key(sandbox)
+    server = sandbox.sshd()
+    program = sandbox.program(socks_tunnel("db", server.port, f'identity_files = "{key}"'))
+    program.up()
+    program.wait_for_state("db", "blocked", "answer_needed")
+    terminal = run(sandbox, program, "unlock", "db")
+    terminal.wait_for_text("Enter passphrase for key")
+    terminal.write(SECRET)
+    terminal.press("Enter")
+    terminal.wait_for_text("up: db", "ended with 0")
+    program.succeed("restart", "db")
+    program.wait_until_up("db")  # with the key in memory, no one is asked
 
     assert "forgotten: 1 key" in program.succeed("lock")
     program.run("restart", "db")
