@@ -16,23 +16,24 @@ if TYPE_CHECKING:
 SECRET = "correct horse battery staple"
 
 
-def test_an_unknown_host_and_an_encrypted_key_are_answered_after_a_detached_start(
+def test_a_chain_of_unknown_hosts_and_an_encrypted_key_are_answered_in_one_session(
     sandbox: Sandbox,
 ) -> None:
     key = make_key(sandbox.directory / "encrypted", passphrase=SECRET)
     with sandbox.authorized_keys.open("a") as file:
         file.write(public(key) + "\n")
-    server = sandbox.sshd(known=False)
+    server, inner = sandbox.sshd(known=False), sandbox.sshd(known=False)
     identity = f'identity_files = "{key}"'
     program = sandbox.program(
         host_table("new", server.port, identity),
         socks_tunnel("db", "new"),
-        socks_tunnel("web", "new"),
+        host_table("inner", inner.port, identity, 'jump = ["new"]'),
+        socks_tunnel("deep", "inner"),
     )
     assert "answer_needed" in program.run("up", "--detach").stderr
     with dashboard(sandbox, program, 80, 24) as terminal:
         terminal.wait_for_text("1 question: press A")
-        terminal.wait_for_screen(lambda text: "host key" in row(text, "web"), "waits")
+        terminal.wait_for_screen(lambda text: "host key" in row(text, "deep"), "waits")
         terminal.press("A")
         terminal.wait_for_text("unknown host key", fingerprint(server.host_key), "Accept this key?")
         terminal.write("y")
@@ -50,6 +51,11 @@ def test_an_unknown_host_and_an_encrypted_key_are_answered_after_a_detached_star
         terminal.write(SECRET)
         screen = terminal.wait_for_text("•" * 16)
         assert "horse" not in screen
+        terminal.press("Enter")
+        terminal.wait_for_text("The answer was accepted.", "1 question is open")
+        terminal.press("C-n")
+        terminal.wait_for_text("unknown host key", f"127.0.0.1:{inner.port}")
+        terminal.write(fingerprint(inner.host_key))
         terminal.press("Enter")
         terminal.wait_for_text("The answer was accepted.", "Enter closes")
         terminal.press("Enter")
