@@ -132,6 +132,15 @@ async def test_prompt_toolkit_keeps_nothing_that_is_typed(path: Path, keys: str)
         assert not any(fields)
 
 
+async def test_a_character_typed_with_alt_is_dropped(path: Path) -> None:
+    async with connected_dashboard(path) as (terminal, fake):
+        ask_for_passphrase(fake)
+        await terminal.wait_for("press A")
+        terminal.press("A\x1bx\x1bbright\r")
+        await terminal.wait_for("The answer was accepted.")
+        assert fake.requests == []
+
+
 async def test_escape_releases_the_claim(path: Path) -> None:
     async with connected_dashboard(path) as (terminal, fake):
         ask_for_passphrase(fake)

@@ -143,6 +143,8 @@ def _bind_answers(
 
     keys.add("<any>", filter=is_answering)(on_character)
     keys.add("<bracketed-paste>", filter=is_answering, eager=True)(on_paste)
+    # A character typed with Alt arrives as Escape and itself, which would then reach the table.
+    keys.add("escape", "<any>", filter=is_answering)(lambda _event: None)
     for name in UNUSED_IN_ANSWERS:
         keys.add(name, filter=is_answering, eager=True)(lambda _event: None)
 
