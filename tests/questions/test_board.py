@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -252,3 +254,88 @@ async def test_an_answer_between_two_connections_of_a_login_is_refused(on: Board
     with pytest.raises(QuestionError, match="no login waits"):
         await on.board.answer("cli", claim.question.id, claim.nonce, [Secret(b"1")])
     dialog.ended()
+
+
+async def test_a_claim_before_the_tunnel_waits_starts_a_login_all_the_same(on: Board) -> None:
+    with pytest.raises(AnswerNeededError) as needed:
+        await on.board.dialog(HOP, "db").ask(Kind.CODES, "the server asks", CODE, deadline=9.0)
+    on.board.claim("cli", on.only_question)  # its attempt has not ended: the retry is lost
+    assert on.retried == ["db"]
+    on.board.wait("db", {needed.value.question_id})
+    assert on.retried == ["db", "db"]
+    dialog, task = await on.live("db", "cli")
+    retried = list(on.retried)
+    on.board.decline("cli", on.only_question)
+    with pytest.raises(AnswerNeededError):
+        await task
+    dialog.ended()
+    on.board.wait("db", {on.only_question})
+    assert on.retried == retried, "the login was asked for once"
+
+
+async def test_an_early_claim_counts_only_while_its_person_is_there(on: Board) -> None:
+    with pytest.raises(AnswerNeededError):
+        await on.board.dialog(HOP, "db").ask(Kind.CODES, "the server asks", CODE, deadline=9.0)
+    on.board.claim("cli", on.only_question)
+    on.board.disconnect("cli")
+    on.board.wait("db", {on.only_question})
+    assert on.retried == ["db"]
+
+
+async def test_a_client_that_keeps_a_closed_question_can_leave(on: Board) -> None:
+    question = on.board.post(KEY, "passphrase", CODE, right)
+    on.board.withdraw(KEY)
+    on.board.keep("cli", question)
+    _, task = await on.live("db", "cli")
+    on.board.disconnect("cli")
+    with pytest.raises(AnswerNeededError):
+        await task
+
+
+@pytest.mark.parametrize("way", ["disconnect", "decline"])
+async def test_a_kept_question_ends_with_the_last_client_that_can_answer_it(
+    on: Board, way: str
+) -> None:
+    question = on.board.post(KEY, "passphrase", CODE, right)
+    on.board.keep("unlock", question)
+    on.board.claim("dashboard", question)
+    on.board.disconnect("unlock")
+    assert on.board.questions
+    if way == "disconnect":
+        on.board.disconnect("dashboard")
+    else:
+        on.board.decline("dashboard", question)
+    assert on.board.questions == ()
+
+
+async def test_answers_that_are_not_accepted_are_wiped(on: Board) -> None:
+    question = on.board.post(KEY, "passphrase", CODE, right, tunnel="db")
+    for nonce in ("", on.board.claim("cli", question).nonce):
+        secrets = [Secret(b"right"), Secret(b"more")]
+        with pytest.raises(QuestionError):
+            await on.board.answer("cli", question, nonce, secrets)
+        assert not any(secrets)
+
+
+async def test_answers_to_a_login_that_was_cancelled_are_wiped(on: Board) -> None:
+    _, task = await on.live("db", "cli")
+    claim = on.board.claim("cli", on.only_question)
+    secret = Secret(b"123456")
+    await on.board.answer("cli", claim.question.id, claim.nonce, [secret])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not secret
+
+
+async def test_an_answer_that_cannot_be_tried_now_is_asked_for_again(on: Board) -> None:
+    async def exhausted(_answers: Sequence[Secret]) -> str:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    question = on.board.post(KEY, "passphrase", CODE, exhausted, tunnel="db")
+    claim = on.board.claim("cli", question)
+    secret = Secret(b"right")
+    verdict = await on.board.answer("cli", question, claim.nonce, [secret])
+    assert (verdict.accepted, bool(secret)) == (False, False)
+    assert "could not be tried: " in verdict.problem
+    assert on.board.questions[0].attempt == 2

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Secret:
@@ -51,3 +54,9 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret cannot be pickled")
+
+
+def wipe(secrets: Iterable[Secret]) -> None:
+    """Wipe secrets that are not needed any more."""
+    for secret in secrets:
+        secret.wipe()

@@ -6,7 +6,6 @@ answers that are tried, and clients that come and go. All calls are made in the 
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ from tunnelkeeper.core.questions import (
     LOGIN_KINDS,
     Change,
     Claim,
+    Closed,
     HostKeyDetails,
     Kind,
-    NoSuchQuestionError,
     Outcome,
     Prompt,
     Question,
@@ -28,6 +27,9 @@ from tunnelkeeper.core.questions import (
     Subject,
     Verdict,
 )
+from tunnelkeeper.core.secret import wipe
+from tunnelkeeper.net.error_text import os_error_text
+from tunnelkeeper.questions.attendance import Attendance
 from tunnelkeeper.questions.login_dialog import AnswerNeededError, LoginDialog
 
 if TYPE_CHECKING:
@@ -64,8 +66,9 @@ class QuestionBoard:
     _checks: dict[str, Check] = field(default_factory=dict)
     _dialogs: dict[str, LoginDialog] = field(default_factory=dict)
     _logins: dict[str, LoginDialog] = field(default_factory=dict)
-    _attendance: dict[Hashable, frozenset[str] | None] = field(default_factory=dict)
+    _attendance: Attendance = field(default_factory=Attendance)
     _keepers: dict[str, set[Hashable]] = field(default_factory=dict)
+    _offers: dict[str, str] = field(default_factory=dict)  # the tunnel let log in, until it asks
 
     # -- for clients -------------------------------------------------------------------------
 
@@ -85,9 +88,9 @@ class QuestionBoard:
         It ends with `disconnect`. Tunnels that wait for a person try to log in now, one on each
         hop.
         """
-        self._attendance[client] = None if tunnels is None else frozenset(tunnels)
+        self._attendance.add(client, tunnels)
         for question in self.questions:
-            if self._attends(client, question.tunnels):
+            if self._attendance.attends(client, question.tunnels):
                 self._start_login(question)
 
     def claim(self, client: Hashable, question_id: str) -> Claim:
@@ -107,27 +110,30 @@ class QuestionBoard:
     async def answer(
         self, client: Hashable, question_id: str, nonce: str, answers: Sequence[Secret]
     ) -> Verdict:
-        """Answer a question. The answers are wiped when they have been used.
+        """Answer a question. The answers are wiped when they have been used, or are refused.
 
         Raises QuestionError.
         """
         dialog = self._dialogs.get(question_id)
-        if dialog is not None and dialog.answers is None:  # its connection was replaced
-            raise QuestionError("no login waits for an answer now")
-        question = self._book.take(question_id, client, nonce, answers)
-        if dialog is not None and dialog.answers is not None:
-            if not dialog.answers.done():
-                dialog.answers.set_result(answers)
-            return Verdict(None)
-        check = self._checks[question_id]
         try:
-            problem = await check(answers)
+            if dialog is not None and not dialog.is_waiting:  # its connection was replaced
+                raise QuestionError("no login waits for an answer now")
+            question = self._book.take(question_id, client, nonce, answers)
+        except QuestionError:
+            wipe(answers)
+            raise
+        if dialog is not None:
+            dialog.give(answers)
+            return Verdict(None)
+        try:
+            problem = await self._checks[question_id](answers)
+        except OSError as error:  # this machine is out of resources
+            problem = f"the answer could not be tried: {os_error_text(error)}"
         except BaseException:
             self._ask_again(question, "the answer could not be tried")
             raise
         finally:
-            for answer in answers:
-                answer.wipe()
+            wipe(answers)
         if problem:
             self._ask_again(question, problem)
             return Verdict(False, problem)
@@ -137,24 +143,24 @@ class QuestionBoard:
     def keep(self, client: Hashable, question_id: str) -> None:
         """Keep a standing question open for a client, even if no tunnel waits for the answer.
 
-        It ends when the client declines or leaves.
+        It ends when the client declines or leaves. One that was closed meanwhile stays so.
         """
-        self._keepers.setdefault(question_id, set()).add(client)
+        if self._is_open(question_id):
+            self._keepers.setdefault(question_id, set()).add(client)
 
     def decline(self, client: Hashable, question_id: str) -> None:
         """Withdraw a client's claim; its person does not answer. A login that waits for it ends."""
         self._publish(self._book.release(client, question_id))
-        self._stop_keeping(client, question_id)
+        self._stop_keeping(client, {question_id})
         dialog = self._dialogs.get(question_id)
         if dialog is not None:
             self._leave(dialog, client, "the question was declined")
 
     def disconnect(self, client: Hashable) -> None:
         """Forget a client that has gone: its claims, and the tunnels that it attends."""
-        self._attendance.pop(client, None)
+        self._attendance.remove(client)
         self._publish(self._book.release(client))
-        for question_id in list(self._keepers):
-            self._stop_keeping(client, question_id)
+        self._stop_keeping(client, set(self._keepers))
         for dialog in list(self._logins.values()):
             self._leave(dialog, client, "the person who was asked has left")
 
@@ -164,12 +170,10 @@ class QuestionBoard:
         """Set for which questions a tunnel waits. One for which none waits is closed."""
         wanted = set(question_ids)
         joined = [q for q in self.questions if q.id in wanted and tunnel not in q.tunnels]
-        changes = self._book.wait(tunnel, wanted)
-        for change in changes:
-            self._forget_if_closed(change.question.id)
-        self._publish(changes)
+        self._publish(self._book.wait(tunnel, wanted))
         # A login that several tunnels share ran for another one, which no person attends.
-        if any(self._rests(q) for q in joined) and self.attending({tunnel}):
+        is_attended = any(self._rests(q) for q in joined) and self.attending({tunnel})
+        if is_attended or any(self._is_offered(q, tunnel) for q in self.questions):
             self.retry(tunnel)
 
     # -- for connection attempts -------------------------------------------------------------
@@ -246,12 +250,8 @@ class QuestionBoard:
         )
         dialog.question_id = question.id
         self._dialogs[question.id] = dialog
-        dialog.answers = asyncio.get_running_loop().create_future()
         self._publish(changes)
-        try:
-            return await dialog.answers
-        finally:
-            dialog.answers = None
+        return await dialog.wait()
 
     def admit(self, dialog: LoginDialog, kind: Kind, text: str, problem: str) -> None:
         """Let a login ask, if a person is present; see LoginDialog.admit."""
@@ -265,6 +265,8 @@ class QuestionBoard:
                 dialog.present = self._present_clients(dialog, found)
             if dialog.present:
                 self._logins[dialog.hop] = dialog
+                if found is not None:
+                    self._offers.pop(found.id, None)
                 return
             reason = "no person is present to answer"
         if found is not None and (asking is not None or not problem):
@@ -303,15 +305,14 @@ class QuestionBoard:
 
     # -- private -----------------------------------------------------------------------------
 
-    def _stop_keeping(self, client: Hashable, question_id: str) -> None:
-        """Close a question that a client kept open if no one else has a use for it."""
-        keepers = self._keepers.get(question_id, set())
-        if client not in keepers:
-            return
-        keepers.discard(client)
-        question = self._book.get(question_id)
-        if not (keepers or question.tunnels or self._book.claimants(question_id)):
-            self._close(question_id, Outcome.NOT_NEEDED)
+    def _stop_keeping(self, client: Hashable, question_ids: set[str]) -> None:
+        """Close the questions that clients kept open and no one has a use for any more."""
+        for question_id in question_ids & self._keepers.keys():
+            keepers = self._keepers[question_id]
+            keepers.discard(client)
+            tunnels = self._book.get(question_id).tunnels
+            if not (keepers or tunnels or self._book.claimants(question_id)):
+                self._close(question_id, Outcome.NOT_NEEDED)
 
     def _end_dialog(self, dialog: LoginDialog) -> Question | None:
         """Let other logins on its hop ask. Return the question about that hop, if there is one."""
@@ -329,17 +330,19 @@ class QuestionBoard:
 
     def attending(self, tunnels: Iterable[str]) -> set[Hashable]:
         """Return the clients that are present for one of these tunnels."""
-        names = set(tunnels)
-        return {client for client in self._attendance if self._attends(client, names)}
-
-    def _attends(self, client: Hashable, tunnels: Iterable[str]) -> bool:
-        attended = self._attendance.get(client, frozenset())
-        return attended is None or not attended.isdisjoint(tunnels)
+        return self._attendance.of(tunnels)
 
     def _start_login(self, question: Question) -> None:
         """Let one tunnel that waits for a person log in now, unless a login is asking."""
         if question.tunnels and self._rests(question):
+            self._offers[question.id] = question.tunnels[0]
             self.retry(question.tunnels[0])
+
+    def _is_offered(self, question: Question, tunnel: str) -> bool:
+        """Return whether a tunnel was let log in too early: its last attempt had not ended."""
+        is_offered = self._offers.get(question.id) == tunnel and tunnel in question.tunnels
+        people = self.attending(question.tunnels) | self._book.claimants(question.id)
+        return is_offered and self._rests(question) and bool(people)
 
     def _start_attended_login(self, question_id: str) -> None:
         """Let a tunnel that waits log in now, if a person is there already."""
@@ -355,15 +358,12 @@ class QuestionBoard:
         if client not in dialog.present:
             return
         dialog.present.discard(client)
-        if not dialog.present and dialog.answers is not None and not dialog.answers.done():
-            assert dialog.question_id is not None  # noqa: S101  it is asking
-            dialog.answers.set_exception(AnswerNeededError(dialog.question_id, reason))
+        if not dialog.present:
+            dialog.give_up(reason)
 
     def _ask_again(self, question: Question, problem: str) -> None:
         """Ask a standing question again, unless it was closed meanwhile."""
-        try:
-            self._book.get(question.id)
-        except NoSuchQuestionError:
+        if not self._is_open(question.id):
             return
         _, changes = self._book.ask(
             question.subject,
@@ -378,19 +378,19 @@ class QuestionBoard:
         self, question_id: str, outcome: Outcome, retry: Iterable[str] | None = None
     ) -> None:
         changes = self._book.close(question_id, outcome)
-        self._forget_if_closed(question_id)
         self._publish(changes)
         for change in changes:
             for tunnel in change.question.tunnels if retry is None else retry:
                 self.retry(tunnel)
 
-    def _forget_if_closed(self, question_id: str) -> None:
-        if all(question.id != question_id for question in self._book.questions):
-            self._checks.pop(question_id, None)
-            self._keepers.pop(question_id, None)
+    def _is_open(self, question_id: str) -> bool:
+        return any(question.id == question_id for question in self._book.questions)
 
     def _publish(self, changes: Iterable[Change]) -> None:
         for change in changes:
+            if isinstance(change, Closed):
+                for of_question in (self._checks, self._keepers, self._offers):
+                    of_question.pop(change.question.id, None)
             for listener in list(self._listeners):
                 listener(change)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from tunnelkeeper.core.secret import wipe
+
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Hashable, Sequence
 
     from tunnelkeeper.core.questions import Kind, Prompt
@@ -62,7 +64,37 @@ class LoginDialog:
         """The clients with a person who answers this login's questions."""
         self.question_id: str | None = None
         """The question that this login has asked, if any."""
-        self.answers: asyncio.Future[Sequence[Secret]] | None = None
+        self._answers: asyncio.Future[Sequence[Secret]] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the login waits for answers now."""
+        return self._answers is not None and not self._answers.done()
+
+    async def wait(self) -> Sequence[Secret]:
+        """Wait for the answers, for the board. Those that come too late are wiped."""
+        answers: asyncio.Future[Sequence[Secret]] = asyncio.get_running_loop().create_future()
+        self._answers = answers
+        try:
+            return await answers
+        except asyncio.CancelledError:
+            if answers.done() and not answers.cancelled() and answers.exception() is None:
+                wipe(answers.result())
+            raise
+        finally:
+            if self._answers is answers:
+                self._answers = None
+
+    def give(self, answers: Sequence[Secret]) -> None:
+        """Hand over the answers that a login waits for."""
+        assert self._answers is not None  # noqa: S101  it is waiting
+        self._answers.set_result(answers)
+
+    def give_up(self, reason: str) -> None:
+        """Let a login that waits for answers end, if it does."""
+        if self._answers is not None and not self._answers.done():
+            assert self.question_id is not None  # noqa: S101  it is asking
+            self._answers.set_exception(AnswerNeededError(self.question_id, reason))
 
     @property
     def has_person(self) -> bool:

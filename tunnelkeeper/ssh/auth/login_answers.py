@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.login_methods import KEYBOARD_INTERACTIVE, PASSWORD
 from tunnelkeeper.core.login_prompts import Round, change_question
 from tunnelkeeper.core.questions import MAX_PROMPTS, Kind, Prompt
+from tunnelkeeper.core.secret import wipe
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.questions.login_dialog import AnswerNeededError
 from tunnelkeeper.questions.sources import MEMORY
@@ -27,7 +28,6 @@ from tunnelkeeper.ssh.auth.login_request import (
     PASSWORD_CHANGE,
     LoginAbandonedError,
     Request,
-    wipe,
 )
 from tunnelkeeper.ssh.auth.stored_passwords import StoredPasswords
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from tunnelkeeper.core.secret import wipe
 from tunnelkeeper.questions.sources import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tunnelkeeper.core.secret import Secret
 
 PASSWORD_CHANGE = "password change"  # noqa: S105  a label, not a secret
@@ -69,9 +68,3 @@ class Request:
     def wipe(self) -> None:
         """Wipe its secrets."""
         wipe(self.secrets)
-
-
-def wipe(secrets: Iterable[Secret]) -> None:
-    """Wipe secrets that are not needed any more."""
-    for secret in secrets:
-        secret.wipe()
