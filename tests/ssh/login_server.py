@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from asyncssh.constants import (
+    DISC_PROTOCOL_ERROR,
     MSG_USERAUTH_FAILURE,
     MSG_USERAUTH_REQUEST,
 )
@@ -50,6 +51,7 @@ class Script:
     answers. demand: the text with which it demands a new password, until it accepts one.
     requests: the (method, answers) that it decided about. begun: the methods that were begun.
     closes_when_asking: whether it closes the connection while it waits for an answer.
+    max_refused: how many answers it refuses with a reply; it ends the next login without one.
     """
 
     methods: tuple[str, ...] = ("password",)
@@ -59,6 +61,7 @@ class Script:
     requests: list[tuple[str, Answers]] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     closes_when_asking: bool = False
+    max_refused: int = 100
 
     @property
     def sent(self) -> list[Answers]:
@@ -152,6 +155,8 @@ class _Callbacks(ServerCallbacks):
         if decision is True:
             self.conn._username = "me"
             self.conn.create_task(self.conn.send_userauth_success())
+        elif decision is False and len(self.script.requests) > self.script.max_refused:
+            self.conn.disconnect(DISC_PROTOCOL_ERROR, "Too many authentication failures")
         elif decision is False:
             self._fail()
         else:

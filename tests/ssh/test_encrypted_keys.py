@@ -301,26 +301,6 @@ async def test_a_decrypted_key_is_added_to_the_agent_as_configured(
         await person.log_in(host)
 
 
-@pytest.mark.parametrize(("reply", "is_added"), [("yes", True), ("", True), ("no", False)])
-async def test_a_person_who_is_present_is_asked_before_a_key_is_added(
-    server: Server, person: Person, agent: Agent, reply: str, is_added: bool
-) -> None:
-    host = server.host(identity_agent=agent.socket, add_keys_to_agent="ask")
-    await person.answer((await person.fail(host)).question, PASSPHRASE)
-    board = person.context.questions
-    board.attend("client", None)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(person.log_in(host))
-        await until(lambda: board.questions and board.questions[0].is_answerable)
-        [question] = board.questions
-        assert question.prompts[0].text.startswith(f"Add key {server.user_key_file}")
-        assert question.prompts[0].echo
-        await person.answer(question.id, reply)
-
-    assert (server.user_key.get_fingerprint() in await list_agent(agent)) == is_added
-    assert board.questions == ()
-
-
 async def test_the_agent_asks_for_confirmation_of_a_key_added_with_confirm(
     server: Server, person: Person, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from tests.ssh.test_password_logins import Store
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.questions import MAX_PROMPTS, Kind
+from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.questions.sources import AnswerSources
 from tunnelkeeper.ssh.auth.login_answers import MAX_ROUNDS
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
@@ -281,3 +282,28 @@ async def test_nothing_is_asked_before_the_host_key_is_verified(
         failure = await failure_of(server.host(user_known_hosts=(str(empty),)), context=context)
     assert failure.cause is Cause.HOST_KEY_UNKNOWN
     assert (asked, script.begun) == ([], [])
+
+
+async def test_answers_that_are_shown_while_they_are_typed_are_wiped_too(
+    server: Server, script: Script, context: SshContext
+) -> None:
+    script.rounds = (Prompted(((b"Password: ", False), (b"Code: ", True))),)
+    script.decide = lambda *_: True
+    secrets = [Secret(b"right"), Secret(b"123456")]
+    async with (
+        person(context) as asked,
+        asyncio.timeout(DEADLINE),
+        asyncio.TaskGroup() as tasks,
+    ):
+        login = tasks.create_task(log_in(server, context))
+        await until(lambda: asked)
+        claim = context.questions.claim("person", asked[0].id)
+        await context.questions.answer("person", asked[0].id, claim.nonce, secrets)
+        await login
+    assert script.sent == [(b"right", b"123456")]
+    assert not any(secrets)
+
+
+async def log_in(server: Server, context: SshContext) -> None:
+    async with connected(server.host(), context=context):
+        pass

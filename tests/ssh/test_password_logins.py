@@ -19,6 +19,7 @@ from tunnelkeeper.core.questions import Kind, Question
 from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.questions.sources import AnswerSources, Found, HopKey, Log, SourceError
 from tunnelkeeper.ssh import connect
+from tunnelkeeper.ssh.auth import login_answers
 from tunnelkeeper.ssh.connect import connect_hop
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.ssh.transport import ClientTransport
@@ -286,6 +287,32 @@ async def test_the_size_of_a_message_does_not_show_the_length_of_the_password(
         await failure_of(server.host(), context=context)
     assert script.sent == [(b"a",), (b"a" * 30,)]
     assert len({size for size in sizes if size > 100}) == 1
+
+
+async def test_a_password_that_ends_the_login_was_refused_too(
+    server: Server, script: Script, context: SshContext
+) -> None:
+    script.max_refused = 0
+    context.answers = AnswerSources((Store("wrong"),))
+    failure = await failure_of(server.host(), context=context)
+    assert failure.cause is Cause.AUTH
+    failure = await failure_of(server.host(), context=context)
+    assert failure.cause is Cause.ANSWER_NEEDED
+    assert "the password from the store was refused before" in failure.message
+    assert script.sent == [(b"wrong",)]
+
+
+async def test_a_server_that_demands_new_passwords_without_end_is_left(
+    server: Server, script: Script, context: SshContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_answers, "MAX_ROUNDS", 2)
+    script.demand = b"It is too short."
+    script.decide = lambda _, answers: len(answers) == 1
+    changes = [("right", text, text) for text in ("one", "two", "three")]
+    async with person(context, ("right",), *changes) as asked:
+        failure = await failure_of(server.host(), context=context)
+    assert len(asked) == 3
+    assert "the server asks more questions than a login can have" in failure.message
 
 
 class BrokenStore(Store):

@@ -116,6 +116,7 @@ async def _failure(attempt: FailedAttempt, error: Exception) -> Failure:
         return Failure(Cause.PROXY, message, attempt.hop, hint)
     failure = to_failure(error, attempt.hop, attempt.step)
     if attempt.step == "login" and failure.cause is Cause.AUTH:
+        attempt.answers.refused()  # sshd ends the login in place of a reply (MaxAuthTries)
         failure = with_offers(failure, attempt.identities.record)
         failure = attempt.identities.with_dependencies(failure)
         return await attempt.identities.ask_for_passphrase(failure)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.questions import Kind, Prompt
 from tunnelkeeper.questions.login_dialog import AnswerNeededError
-from tunnelkeeper.ssh.auth.login_answers import WAITING
+from tunnelkeeper.ssh.auth.login_request import WAITING
 
 if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.login_answers import LoginAnswers
@@ -27,10 +27,11 @@ async def ask_to_add(login: LoginAnswers, text: str) -> bool:
     login.on_asking()
     login.progress.waiting(WAITING)
     prompts = (Prompt.of(f"{text} (yes/no) ", echo=True),)
+    deadline = min(login.deadline(), asyncio.get_running_loop().time() + ASK_TIMEOUT)
     about = f"{text} It is used for the login on {login.dialog.hop}"
     try:
         async with asyncio.timeout(ASK_TIMEOUT):
-            answers = await login.dialog.ask(Kind.CODES, about, prompts, login.deadline())
+            answers = await login.dialog.ask(Kind.CODES, about, prompts, deadline)
     except (AnswerNeededError, TimeoutError):
         return False
     finally:

@@ -23,11 +23,13 @@ from tunnelkeeper.ssh.auth.login_failure import (
     needs_answer,
     waits_for_passphrase,
 )
-from tunnelkeeper.ssh.auth.login_memory import STORED
+from tunnelkeeper.ssh.auth.login_memory import STORED, WAS_REFUSED
 from tunnelkeeper.ssh.auth.login_request import (
     PASSWORD_CHANGE,
+    WAITING,
     LoginAbandonedError,
     Request,
+    hidden,
 )
 from tunnelkeeper.ssh.auth.stored_passwords import StoredPasswords
 
@@ -42,15 +44,10 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.login_request import LoginProgress
 
 MAX_ROUNDS = 100
-"""Rounds of keyboard-interactive in one login. A server could ask without end."""
+"""Rounds of keyboard-interactive, and demands of a new password, in one login."""
 
 MAX_NOTICES = 20
 """Texts of a server without a prompt that are kept for the next question."""
-
-WAITING = "waiting for an answer"
-"""What status shows while a login waits for a person."""
-
-_WAS_REFUSED = "refused before, so not sent again (to send it anyway: tunnelkeeper lock)"
 
 
 @dataclass(slots=True)
@@ -69,6 +66,7 @@ class LoginAnswers:
         is_asking: Whether the login has waited for a person to its end.
         problem: Why the last answer did not serve.
         refusals: How many answers of a person the server has refused.
+        has_asked: Whether a person was asked for what the server demands.
         is_forbidden: Whether BatchMode has forbidden a question.
         could_ask: Whether a question was left out because no person is present.
     """
@@ -90,6 +88,7 @@ class LoginAnswers:
     is_asking: bool = False
     problem: str = ""
     refusals: int = 0
+    has_asked: bool = False
     is_forbidden: bool = False
     could_ask: bool = False
     _requests: Counter[str] = field(default_factory=Counter)
@@ -141,8 +140,9 @@ class LoginAnswers:
     async def changed_password(self, notice: str) -> tuple[Secret, Secret] | None:
         """Return the old and the new password, which a server demands. None: the method ends.
 
-        Raises AnswerNeededError.
+        Raises AnswerNeededError, LoginAbandonedError.
         """
+        self._count_round()
         request = self._current
         if request.is_change:
             self.memory.add_refused(self.key, request.label, request.secrets)
@@ -158,7 +158,7 @@ class LoginAnswers:
             if new != again:
                 self.problem = "the new passwords differ"
             elif self.memory.has_refused(self.key, [PASSWORD_CHANGE], [old, new]):
-                self.problem = _WAS_REFUSED
+                self.problem = WAS_REFUSED
             else:
                 again.wipe()
                 self._record([old, new])
@@ -193,10 +193,8 @@ class LoginAnswers:
             AnswerNeededError: No person answers.
             LoginAbandonedError: The server asks for too much.
         """
-        self._rounds += 1
+        self._count_round(len(round_.prompts))
         self._has_prompted = True
-        if self._rounds > MAX_ROUNDS or len(round_.prompts) > MAX_PROMPTS:
-            raise LoginAbandonedError("the server asks more questions than a login can have")
         if not round_.prompts:
             self._add_notice(round_.notice)
             return []
@@ -213,7 +211,8 @@ class LoginAnswers:
             return None
         self._notices.clear()
         request = self._current
-        secrets = [a for a, prompt in zip(answers, prompts, strict=True) if not prompt.echo]
+        request.answers += answers
+        secrets = hidden(answers, prompts)
         self._record(secrets)
         if kind is Kind.PASSWORD:
             request.password = answers[0]
@@ -295,12 +294,6 @@ class LoginAnswers:
             raise LoginAbandonedError("the server answered a request that was not sent")
         return self._request
 
-    @property
-    def _is_begun(self) -> bool:
-        """Whether the server waits for the answer to a question of its own."""
-        request = self._request
-        return request is not None and (request.is_change or request.method != PASSWORD)
-
     def _may_begin(self, method: str) -> bool:
         is_exhausted = self._requests[method] >= self.host.number_of_password_prompts
         return not is_exhausted and not waits_for_passphrase(self.record, self.replies)
@@ -336,7 +329,8 @@ class LoginAnswers:
             self.is_forbidden = True
             return False
         has_logged_in = self.key in self.memory.hops_with_password
-        is_needed = self._is_begun or self._stored.has_refused or has_logged_in
+        is_begun = self._request is not None and self._request.is_begun
+        is_needed = is_begun or self._stored.has_refused or has_logged_in
         is_needed = is_needed or needs_answer(self.host, self.record, self.replies)
         if not self.dialog.has_person and not is_needed:
             self.could_ask = True
@@ -355,7 +349,7 @@ class LoginAnswers:
         what = "a password" if kind is Kind.PASSWORD else "an answer"
         if not self._admit(kind, text, f"{len(prompts)} answers" if len(prompts) > 1 else what):
             return None
-        self.is_asking = True  # and it stays true if the login ends meanwhile
+        self.has_asked = self.is_asking = True  # and it stays true if the login ends meanwhile
         self.on_asking()
         self.progress.waiting(WAITING)
         try:
@@ -377,15 +371,20 @@ class LoginAnswers:
             answers = await self._ask(kind, text, prompts)
             if answers is None:
                 return None
-            secrets = [a for a, prompt in zip(answers, prompts, strict=True) if not prompt.echo]
+            secrets = hidden(answers, prompts)
             sent = [*request.secrets, *secrets]
             is_new = not self.memory.has_refused(self.key, [request.method], sent)
             if is_new or (kind is Kind.CODES and not any(secrets)):
                 return answers
             wipe(answers)
-            self.problem = _WAS_REFUSED
+            self.problem = WAS_REFUSED
             self._requests[request.method] += 1
         return None
+
+    def _count_round(self, prompts: int = 0) -> None:
+        self._rounds += 1
+        if self._rounds > MAX_ROUNDS or prompts > MAX_PROMPTS:
+            raise LoginAbandonedError("the server asks more questions than a login can have")
 
     def _add_notice(self, notice: str) -> None:
         """Log what a server says without asking, and keep it for the next question."""

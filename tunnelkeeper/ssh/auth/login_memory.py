@@ -20,6 +20,9 @@ STORED = "stored"
 """In place of a method: passwords from a store that failed, alone or together with a code. A person
 may type one of them again; a store may not give it again."""
 
+WAS_REFUSED = "refused before, so not sent again (to send it anyway: tunnelkeeper lock)"
+"""Why a person is asked again."""
+
 MAX_REFUSED = 200
 """Secrets kept per hop and method. The oldest ones go first."""
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from tunnelkeeper.core.login_methods import PASSWORD
 from tunnelkeeper.core.secret import wipe
 from tunnelkeeper.questions.sources import Log
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tunnelkeeper.core.questions import Prompt
     from tunnelkeeper.core.secret import Secret
+
+WAITING = "waiting for an answer"
+"""What status shows while a login waits for a person."""
 
 PASSWORD_CHANGE = "password change"  # noqa: S105  a label, not a secret
 """The label of a request that changes the password. Its secrets are a pair."""
@@ -35,6 +42,7 @@ class Request:
 
     Attributes:
         secrets: The answers without echo that were sent, in order.
+        answers: All answers to prompts of the server.
         password: That of them which is the password now, if it is known.
         source: Which store the password comes from; empty if it was typed.
         is_typed: Whether a person has answered.
@@ -45,12 +53,18 @@ class Request:
 
     method: str
     secrets: list[Secret] = field(default_factory=list)
+    answers: list[Secret] = field(default_factory=list)
     password: Secret | None = None
     source: str = ""
     is_typed: bool = False
     has_codes: bool = False
     changes: list[Secret] = field(default_factory=list)
     is_change: bool = False
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the server waits for the answer to a question of its own."""
+        return self.is_change or self.method != PASSWORD
 
     @property
     def label(self) -> str:
@@ -66,5 +80,10 @@ class Request:
         return second if first == second else None
 
     def wipe(self) -> None:
-        """Wipe its secrets."""
-        wipe(self.secrets)
+        """Wipe its secrets and all other answers."""
+        wipe([*self.secrets, *self.answers])
+
+
+def hidden(answers: Sequence[Secret], prompts: Sequence[Prompt]) -> list[Secret]:
+    """Return the answers that were typed without echo."""
+    return [answer for answer, prompt in zip(answers, prompts, strict=True) if not prompt.echo]

@@ -71,7 +71,7 @@ def rested(failure: Failure, answers: LoginAnswers) -> Failure:
     Its next attempt would ask again.
     """
     question = answers.dialog.question_id
-    if question is None or failure.question:
+    if question is None or failure.question or not answers.has_asked:
         return failure
     message = failure.message
     if answers.refusals:
