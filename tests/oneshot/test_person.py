@@ -101,6 +101,28 @@ async def test_a_question_that_lapses_ends_the_reading() -> None:
     assert left == []
 
 
+async def test_a_question_that_is_asked_again_while_it_is_shown_is_answered_then() -> None:
+    times = 0
+
+    def ask(question: QuestionSnapshot, watched: int) -> list[Secret] | None:
+        nonlocal times
+        times += 1
+        is_lapsed = bool(select.select([watched], [], [], DEADLINE if times == 1 else 0)[0])
+        return None if is_lapsed else [Secret(question.attempt.to_bytes())]
+
+    left: list[str] = []
+    async with asked(ask, left) as on, asyncio.timeout(DEADLINE):
+        dialog = on.board.dialog("ann@server:22", "t")
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(dialog.ask(Kind.CODES, "one", PROMPT, deadline=9e9))
+            await until(lambda: on.board.questions and on.board.questions[0].claimed)
+            first.cancel()  # the network has changed, and its login connects again
+        (answer,) = await dialog.ask(Kind.CODES, "two", PROMPT, deadline=9e9)
+        assert answer.reveal() == b"\x02"
+        dialog.succeeded()
+    assert (left, times) == ([], 2)
+
+
 async def test_the_end_of_the_program_ends_the_reading() -> None:
     ended = False
 

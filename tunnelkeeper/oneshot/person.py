@@ -19,6 +19,7 @@ from tunnelkeeper.core.questions import (
     Question,
     QuestionError,
 )
+from tunnelkeeper.core.secret import wipe
 from tunnelkeeper.questions.askpass import AskPass, program_of_environment
 from tunnelkeeper.tunnel.snapshots import question_snapshot
 
@@ -56,6 +57,7 @@ class Person:
         self._left_alone: set[str] = set()
         self._outcomes: dict[str, Outcome] = {}
         self._shown: Question | None = None
+        self._has_lapsed = False
         self._lapsed = os.pipe()
 
     async def run(self) -> None:
@@ -102,7 +104,8 @@ class Person:
             claim = self._board.claim(self, question.id)
             answers = await self._read(claim.question)
             if answers is None:
-                self._leave_alone(question.id)
+                if not self._has_lapsed:
+                    self._leave_alone(question.id)
                 return
             verdict = await self._board.answer(self, question.id, claim.nonce, answers)
         except QuestionError:
@@ -114,7 +117,7 @@ class Person:
 
     async def _read(self, question: Question) -> list[Secret] | None:
         """Read the answers in a thread, which has ended when this returns or raises."""
-        self._shown = question
+        self._shown, self._has_lapsed = question, False
         snapshot = question_snapshot(question, self._board.now())
         reading = asyncio.get_running_loop().run_in_executor(
             None, self._ask, snapshot, self._lapsed[0]
@@ -122,15 +125,24 @@ class Person:
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
-            os.write(self._lapsed[1], b"x")
+            self._lapse()
             await asyncio.wait({reading})
+            if reading.exception() is None:
+                wipe(reading.result() or ())
             raise
         finally:
             self._shown = None
+            if self._has_lapsed:
+                os.read(self._lapsed[0], 1)  # else the next question would lapse at once
+
+    def _lapse(self) -> None:
+        """End the reading: its question is closed or asked again, or the program ends."""
+        if not self._has_lapsed:
+            self._has_lapsed = True
+            os.write(self._lapsed[1], b"x")
 
     def _leave_alone(self, question_id: str) -> None:
-        lapsed = self._outcomes.get(question_id) is not None
-        if lapsed:
+        if question_id in self._outcomes:
             return
         self._left_alone.add(question_id)
         with suppress(QuestionError):
@@ -150,7 +162,7 @@ class Person:
         if shown is not None and shown.id == question.id:
             is_same = isinstance(change, Changed) and question.attempt == shown.attempt
             if not is_same:
-                os.write(self._lapsed[1], b"x")
+                self._lapse()
 
     def _has_failed(self, change: Change) -> bool:
         question = change.question
