@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 
 from tests.fake_clock import FakeClock
 from tests.ssh.server import new_key, write_key
+from tests.ssh.waiting import DEADLINE, until
 from tests.tunnel.harness import make_tunnel
 from tunnelkeeper.control.api import NoSuchKeyError, RequestFailedError
 from tunnelkeeper.control.payloads import Locked
@@ -18,11 +21,16 @@ from tunnelkeeper.core.configuration import Host, Tunnel
 from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.daemon.key_locks import KeyLocks
 from tunnelkeeper.questions.sources import Found, HopKey, Log
+from tunnelkeeper.ssh.auth import key_unlocker
+from tunnelkeeper.ssh.auth.key_encryption import decrypt
 from tunnelkeeper.ssh.context import SshContext
+from tunnelkeeper.sshconfig import SshConfigError
 from tunnelkeeper.tunnel.event_log import EventLog
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import asyncssh
 
 
 class Resolver:
@@ -197,3 +205,51 @@ async def test_a_file_that_cannot_be_decrypted_here_is_a_problem_of_its_tunnels(
 
     assert unlocking.questions == []
     assert unlocking.problems == [f"{path}: its cipher IDEA-CBC is not supported"]
+
+
+class BrokenResolver(Resolver):
+    """A HostResolver that knows no host for one tunnel."""
+
+    broken = ""
+
+    async def resolve(self, tunnel: Tunnel) -> tuple[Host, ...]:
+        if tunnel.name == self.broken:
+            raise SshConfigError("no such host")
+        return await super().resolve(tunnel)
+
+
+async def test_a_tunnel_that_cannot_be_looked_up_does_not_keep_others_locked(
+    on: Keys, path: str
+) -> None:
+    good, bad = make_tunnel(), replace(make_tunnel(), name="bad")
+    resolver = BrokenResolver(path)
+    resolver.broken = "bad"
+
+    unlocking = await on.locks.unlock_tunnels([good, bad], resolver, inf)
+
+    assert len(unlocking.questions) == 1
+    assert unlocking.problems == ["bad: no such host"]
+    with pytest.raises(RequestFailedError, match="bad: no such host"):
+        await on.locks.unlock_tunnels([bad], resolver, inf)
+
+
+async def test_a_key_that_is_decrypted_during_lock_is_not_held(
+    on: Keys, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def slow(data: bytes, passphrase: Secret) -> asyncssh.SSHKey:
+        began.set()
+        assert may_end.wait(DEADLINE)
+        return decrypt(data, passphrase)
+
+    monkeypatch.setattr(key_unlocker, "decrypt", slow)
+    [question] = (await on.locks.unlock_file(path, inf)).questions
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        answer = tasks.create_task(on.answer(question, "sesame"))
+        await until(began.is_set)
+        on.locks.lock()
+        may_end.set()
+    assert answer.result() == "the keys were locked meanwhile"
+    assert on.locks.lock().keys == 0
+    assert on.context.questions.questions

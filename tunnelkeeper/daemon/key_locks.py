@@ -18,7 +18,7 @@ from tunnelkeeper.ssh.auth.private_keys import KeyProblem, Unusable
 from tunnelkeeper.sshconfig import SshConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Sequence
 
     from tunnelkeeper.core.configuration import Host, Tunnel
     from tunnelkeeper.core.questions import Question
@@ -69,11 +69,13 @@ class KeyLocks:
         raise RequestFailedError(f"{printable(path)}: {result.message}{remedy}")
 
     async def unlock_tunnels(
-        self, tunnels: Iterable[Tunnel], resolver: HostResolver, seconds: float
+        self, tunnels: Sequence[Tunnel], resolver: HostResolver, seconds: float
     ) -> Unlocking:
         """Ask for the passphrases of the locked keys of tunnels, once for each key.
 
-        Raises RequestError if the hosts of a tunnel cannot be looked up.
+        A tunnel whose hosts cannot be looked up is a problem among several tunnels.
+
+        Raises RequestError if that is the only tunnel.
         """
         questions: dict[str, None] = {}
         problems: dict[str, None] = {}
@@ -85,7 +87,14 @@ class KeyLocks:
                     questions[question.id] = None
                 continue
             log = TunnelLog(self.event_log, tunnel.name)
-            async for host, path in self._key_files(tunnel, resolver):
+            try:
+                files = [each async for each in self._key_files(tunnel, resolver)]
+            except RequestFailedError as error:
+                if len(tunnels) == 1:
+                    raise
+                problems[str(error)] = None
+                continue
+            for host, path in files:
                 result = await self.context.unlocker.request(path, host, seconds, log)
                 if isinstance(result, KeyProblem):
                     if result.kind is Unusable.UNSUPPORTED:

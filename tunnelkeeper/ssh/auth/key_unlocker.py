@@ -61,6 +61,7 @@ class KeyUnlocker:
     command: str = ""
     _tries: dict[object, _Tries] = field(default_factory=dict)
     _limits: dict[str, float] = field(default_factory=dict)
+    _locks: int = 0
     _executor: SerialExecutor = field(default_factory=SerialExecutor)
 
     async def unlock(self, host: Host, locked: KeyProblem, log: Log) -> LoadedKey:
@@ -156,6 +157,7 @@ class KeyUnlocker:
     def lock(self) -> int:
         """Forget all decrypted keys. Return how many there were."""
         self._limits.clear()
+        self._locks += 1
         for tries in self._tries.values():
             tries.result = None
         return self.keys.unlocked.forget()
@@ -183,12 +185,15 @@ class KeyUnlocker:
             version = KeyFileVersion.of(path)
             return version, decrypt(read_regular_file(path, KEY_SIZE_LIMIT), passphrase)
 
+        locks = self._locks
         try:
             version, key = await self._executor.call(path, run)
         except (WrongPassphraseError, BrokenKeyError) as error:
             return str(error)
         except OSError as error:
             return os_error_text(error)
+        if self._locks != locks:  # a key must not be held after `lock`
+            return "the keys were locked meanwhile"
         self.keys.unlocked.add(version, key, self._limits.pop(version.path, inf))
         return ""
 
