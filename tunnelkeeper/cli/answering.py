@@ -17,6 +17,7 @@ from tunnelkeeper.control.client import Client
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode, ProtocolError
 from tunnelkeeper.control.payloads import QuestionClosedEvent, QuestionEvent
+from tunnelkeeper.core.secret import wipe
 from tunnelkeeper.presentation.question_text import introduction, prompt_texts
 
 if TYPE_CHECKING:
@@ -219,8 +220,7 @@ def read_answers(
             if question.kind == "host_key" and answer.reveal().strip().lower() == b"no":
                 raise DeclinedError
     except BaseException:
-        for answer in answers:
-            answer.wipe()
+        wipe(answers)
         raise
     return answers
 

@@ -36,7 +36,7 @@ from tunnelkeeper.control.payloads import (
     Unlocking,
     UnlockParams,
 )
-from tunnelkeeper.core.secret import Secret
+from tunnelkeeper.core.secret import Secret, wipe
 from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 
 if TYPE_CHECKING:
@@ -221,7 +221,13 @@ class SupervisorConnection(ControlConnection):
             # Where the answers end is unknown, and they must not be read as requests.
             self.is_last_request = True
             raise
-        answers = [Secret(await self._reader.readexactly(size)) for size in params.lengths]
+        answers: list[Secret] = []
+        try:
+            for size in params.lengths:
+                answers.append(Secret(await self._reader.readexactly(size)))  # noqa: PERF401
+        except BaseException:  # the client has left within its answers
+            wipe(answers)
+            raise
         verdict = await supervisor.questions.answer(self, params.id, params.nonce, answers)
         return Answered(verdict.accepted, verdict.problem)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.client import decode_result
 from tunnelkeeper.control.payloads import Answered, Claimed, Questions
+from tunnelkeeper.core.secret import wipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,8 +50,7 @@ def answer(client: Client, claimed: Claimed, answers: Sequence[Secret]) -> Answe
         }
         result = client.call_with_secrets("answer", params, answers, ANSWER_TIMEOUT)
     finally:
-        for each in answers:
-            each.wipe()
+        wipe(answers)
     return decode_result(result, Answered)
 
 

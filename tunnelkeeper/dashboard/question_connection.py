@@ -17,6 +17,7 @@ from tunnelkeeper.control.client_errors import RemoteError
 from tunnelkeeper.control.jsonrpc import Response
 from tunnelkeeper.control.payloads import Answered, Claimed
 from tunnelkeeper.control.question_client import ANSWER_TIMEOUT
+from tunnelkeeper.core.secret import wipe
 from tunnelkeeper.dashboard.answering import (
     AnswerQuestion,
     ClaimQuestion,
@@ -74,8 +75,7 @@ class QuestionConnection:
                 try:
                     result = await self._call("answer", params, answers, ANSWER_TIMEOUT)
                 finally:
-                    for answer in answers:
-                        answer.wipe()
+                    wipe(answers)
                 questions.on_answered(action, msgspec.json.decode(result, type=Answered))
             case LeaveQuestion(question_id, decline):
                 try:

@@ -32,6 +32,7 @@ from tunnelkeeper.core.questions import (
     Question,
     QuestionError,
 )
+from tunnelkeeper.core.secret import wipe
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.questions.printed_answer import NoAnswerError, PrintedAnswer
@@ -182,8 +183,7 @@ class AskPass:
             seen.answered = question.attempt
             verdict = await self.board.answer(self, question.id, claim.nonce, answers)
         except BaseException:
-            for answer in answers:
-                answer.wipe()
+            wipe(answers)
             raise
         if verdict.accepted is False:
             seen.tries += 1

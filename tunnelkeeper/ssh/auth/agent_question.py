@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.questions import Kind, Prompt
+from tunnelkeeper.core.secret import wipe
 from tunnelkeeper.questions.login_dialog import AnswerNeededError
 from tunnelkeeper.ssh.auth.login_request import WAITING
 
@@ -37,5 +38,5 @@ async def ask_to_add(login: LoginAnswers, text: str) -> bool:
     finally:
         login.progress.waiting("")
     reply = answers[0].reveal_text().strip().lower()
-    answers[0].wipe()
+    wipe(answers)
     return reply in {"", "yes"}
