@@ -76,6 +76,26 @@ def test_a_full_queue_loses_its_oldest_lines_and_reports_them(sink: FakeSink) ->
     assert sink.lines == ["first\n", "<4>7 lines were lost\n", "7\n", "8\n", "9\n"]
 
 
+def test_a_pause_delays_later_lines_until_its_end(sink: FakeSink) -> None:
+    writer = writer_of(sink)
+    writer.write("before\n")
+    with writer.paused():
+        assert sink.lines == ["before\n"]
+        writer.write("meanwhile\n")
+        assert sink.lines == ["before\n"]
+    writer.close(LONG)
+
+    assert sink.lines == ["before\n", "meanwhile\n"]
+
+
+def test_closing_ends_a_pause(sink: FakeSink) -> None:
+    writer = writer_of(sink)
+    with writer.paused():
+        writer.write("last\n")
+        writer.close(LONG)
+        assert sink.lines == ["last\n"]
+
+
 def test_lines_that_cannot_be_written_are_reported_later(sink: FakeSink) -> None:
     writer = writer_of(sink)
     sink.error = OSError(28, "No space left on device")

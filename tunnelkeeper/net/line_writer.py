@@ -8,16 +8,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 LIMIT = 2000
 """Lines that wait to be written. More than any burst of a log, and a few megabytes at most."""
 
 CLOSE_TIMEOUT = 1.0
 """Seconds in which the last lines have to be written when the program exits."""
+
+PAUSE_TIMEOUT = 0.5
+"""Seconds in which lines that wait should be written before a pause."""
 
 INFO, WARNING = 6, 4
 """The levels of syslog(3) for lines without one, and for the report of lost lines."""
@@ -53,6 +57,7 @@ class LineWriter:
         self._lost = 0
         self._is_writing = False
         self._is_closing = False
+        self._pauses = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -74,6 +79,23 @@ class LineWriter:
         """Whether no line waits or is being written."""
         with self._changed:
             return not (self._queue or self._is_writing)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Write nothing while the body runs, so that a person can read and type there.
+
+        Lines that wait already are written first, if that takes no longer than PAUSE_TIMEOUT.
+        `close` ends the pause.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._queue or self._is_writing), PAUSE_TIMEOUT)
+            self._pauses += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._pauses -= 1
+                self._changed.notify_all()
 
     def flush(self) -> None:
         """Do nothing: the thread writes each line at once."""
@@ -121,11 +143,12 @@ class LineWriter:
             with self._changed:
                 self._lost += lost
                 self._is_writing = False
+                self._changed.notify_all()
 
     def _next(self) -> tuple[int, tuple[str, int]] | None:
         """Wait for the next line. Return it with the number of lost lines, or None at the end."""
         with self._changed:
-            while not self._queue:
+            while not self._queue or (self._pauses and not self._is_closing):
                 if self._is_closing:
                     self._thread = None
                     return None
