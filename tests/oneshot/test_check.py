@@ -98,26 +98,29 @@ def test_a_key_that_others_can_read_is_reported_with_the_remedy(
     assert f"chmod 600 {key}" in problem
 
 
-def test_a_key_with_a_passphrase_needs_an_agent(
-    file: ConfigFile, tmp_path: Path, agent: Path
+def test_a_key_with_a_passphrase_needs_a_source_only_if_nothing_may_be_asked(
+    file: ConfigFile, tmp_path: Path
 ) -> None:
     locked = make_key(tmp_path / "locked", passphrase="secret words")
-    line = f'identity_files = "{locked}"'
+    lines = f'identity_files = "{locked}"', 'identity_agent = "none"'
 
-    [problem] = file.problems(line, 'identity_agent = "none"')
-    at = file.at_key("identity_files")
-    assert problem.startswith(f"{at}: identity file {locked}: it is protected by a passphrase")
-    assert file.problems(line, f'identity_agent = "{agent}"') == []
+    assert file.check(*lines) == ([], [])
+    problems, [warning] = file.check(*lines, "batch_mode = true")
+    assert problems == []
+    assert f"identity file {locked}: it is protected by a passphrase, and batch_mode" in warning
+    assert f"set passphrase_command, or unlock it for the agent: ssh-add {locked}" in warning
+    command = 'passphrase_command = ["echo", "secret words"]'
+    assert file.check(*lines, "batch_mode = true", command) == ([], [])
 
 
 def test_a_key_in_an_agent_that_does_not_exist_is_a_warning(
     file: ConfigFile, tmp_path: Path, key: Path
 ) -> None:
-    locked = make_key(tmp_path / "locked", passphrase="secret words")
+    public = f"{make_key(tmp_path / 'other')}.pub"
     key.unlink()
 
     problems, warnings = file.check(
-        f'identity_files = ["{locked}", "{key}"]', 'identity_agent = "/nonexistent/agent"'
+        f'identity_files = ["{public}", "{key}"]', 'identity_agent = "/nonexistent/agent"'
     )
 
     assert problems == []

@@ -274,23 +274,29 @@ def _host_key_algorithms(host: Host) -> object:
 def _key_problems(host: Host, path: str, key: LoadedKey, is_configured: bool) -> Iterator[str]:
     if not isinstance(key, KeyProblem):
         yield from _not_accepted(host, path, key.get_algorithm())
-    elif not _may_be_in_agent(host, key) and (is_configured or key.kind is not Unusable.MISSING):
+    elif key.kind is Unusable.ENCRYPTED or _may_be_in_agent(host, key):
+        return  # a person, a stored passphrase or the agent
+    elif is_configured or key.kind is not Unusable.MISSING:
         yield with_hint(f"identity file {key}", key.remedy)
 
 
 def _agent_warnings(host: Host, key: LoadedKey) -> Iterator[str]:
     """Yield a warning if a key needs an agent that does not exist now. It may be started later."""
     agent = host.identity_agent
-    if agent is None or os.access(agent, os.F_OK):
+    if not isinstance(key, KeyProblem) or (agent is not None and os.access(agent, os.F_OK)):
         return
-    if isinstance(key, KeyProblem) and _may_be_in_agent(host, key):
+    if key.kind is Unusable.ENCRYPTED:
+        if host.batch_mode and not (host.passphrase_command or host.keyring):
+            remedy = f"set passphrase_command, or {key.remedy}"
+            yield with_hint(f"identity file {key}, and batch_mode forbids to ask for it", remedy)
+    elif _may_be_in_agent(host, key):
         yield f"identity file {key}, and there is no agent at {agent}"
 
 
 def _may_be_in_agent(host: Host, key: KeyProblem) -> bool:
-    """Return whether the agent may hold the key: its public half is here, or it is encrypted."""
+    """Return whether the agent may hold the key: its public half is here."""
     return host.identity_agent is not None and (
-        key.kind in {Unusable.ENCRYPTED, Unusable.PUBLIC}
+        key.kind is Unusable.PUBLIC
         or (key.kind is Unusable.MISSING and Path(f"{key.path}.pub").exists())
     )
 
