@@ -192,7 +192,7 @@ async def test_a_pem_key_with_a_passphrase_needs_a_secret_to_be_offered(folder: 
     failure = keys.login_failure(ServerReplies(("publickey",)))
 
     assert failure.cause is Cause.ANSWER_NEEDED
-    assert "no key could be offered" in failure.message
+    assert failure.message == f"the private key {path}: it is protected by a passphrase"
 
 
 async def test_a_key_that_others_can_read_does_not_sign(folder: Path) -> None:

@@ -100,11 +100,15 @@ def login_failure(
 
     ssh_options: the options with which ssh reaches the host, such as `ProxyJump=bastion`.
     """
-    message = f"login as {host.user} refused{_message(record, replies)}"
     files = (*host.identity_files, *host.certificate_files)
     encrypted = [p for p in record.problems if p.kind is Unusable.ENCRYPTED]
     if waits_for_passphrase(record, replies):
+        message = "; ".join(f"the private key {problem}" for problem in encrypted)
+        paths = {problem.path for problem in encrypted}
+        if refused := [each for each in record.offered if each not in paths]:
+            message += f"; refused: {', '.join(refused)}"
         return Failure(Cause.ANSWER_NEEDED, message, str(host), encrypted[0].remedy, files)
+    message = f"login as {host.user} refused{_message(record, replies)}"
     hint = _hint(host, record, replies, ssh_options)
     return Failure(Cause.AUTH, message, str(host), hint, files)
 
