@@ -148,9 +148,10 @@ def test_a_host_key_is_shown_with_its_fingerprint(asked: Questions, person: Fake
     asked.post(HOST_KEY, (Prompt("Accept it? (yes/no)", echo=True),), details)
     with in_thread(lambda: run_until_settled(asked.server.path, person.terminal)):
         wait_for(lambda: "Accept it?" in person.screen, DEADLINE, "the question")
-        for text in ("ED25519 key fingerprint: SHA256:abc", "/known_hosts", "other names: old"):
+        for text in ("Key: ED25519 SHA256:abc", "/known_hosts", "other names: old"):
             assert text in person.screen
-        person.type_at("(yes/no) ", "yes\n")
+        person.type_at("(yes/no) ", "y\n")
+        person.type_at("Please type 'yes', 'no' or the fingerprint: ", "yes\n")
     assert asked.answers == [b"yes"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -27,10 +27,16 @@ if TYPE_CHECKING:
     from tunnelkeeper.cli.launch import Ask
     from tunnelkeeper.control.payloads import Event
     from tunnelkeeper.core.secret import Secret
-    from tunnelkeeper.core.snapshot import QuestionSnapshot, TunnelSnapshot
+    from tunnelkeeper.core.snapshot import HostKeySnapshot, QuestionSnapshot, TunnelSnapshot
+
+Quiet = Callable[[], AbstractContextManager[None]]
+"""Returns a context in which nothing else writes to the terminal."""
 
 END_TIMEOUT = 2.0
 """Seconds for the thread that asks to notice the end of its supervisor."""
+
+ASK_AGAIN = "Please type 'yes', 'no' or the fingerprint: "
+"""What ssh says to another answer about a host key."""
 
 MAX_WRONG = 3
 """Wrong answers to a standing question before it is left alone, as in ssh."""
@@ -39,7 +45,8 @@ MAX_WRONG = 3
 class TerminalAnswers(Answers):
     """A person at a terminal who answers the questions of some tunnels.
 
-    names: The tunnels. keys: Key files whose passphrases are answered too.
+    names: The tunnels. keys: Key files whose passphrases are answered too. quiet: a context in
+    which nothing else writes to the terminal.
     """
 
     def __init__(
@@ -48,11 +55,13 @@ class TerminalAnswers(Answers):
         terminal: Terminal,
         names: Collection[str],
         keys: Collection[str] = (),
+        quiet: Quiet = nullcontext,
     ) -> None:
         self._client = client
         self._terminal = terminal
         self._names = frozenset(names)
         self._keys = frozenset(keys)
+        self._quiet = quiet
         self._open: dict[str, QuestionSnapshot] = {}
         self._answered: set[str] = set()
         self._left_alone: set[str] = set()
@@ -182,7 +191,8 @@ class TerminalAnswers(Answers):
         def is_withdrawn() -> bool:
             return any(_withdraws(event, question) for event in self._client.peek_events())
 
-        return read_answers(self._terminal, question, self._client.fileno(), is_withdrawn)
+        with self._quiet():
+            return read_answers(self._terminal, question, self._client.fileno(), is_withdrawn)
 
     def _decline(self, question: QuestionSnapshot) -> None:
         self._left_alone.add(question.id)
@@ -208,21 +218,30 @@ def read_answers(
     watched: a descriptor. When it can be read, is_withdrawn says whether the question has lapsed.
     Raises DeclinedError, WithdrawnError.
     """
-    lines = introduction(question, rows=terminal.rows)
-    terminal.write("".join(f"{line}\n" for line in lines))
+    terminal.write("".join(f"{line}\n" for line in introduction(question)))
     answers: list[Secret] = []
+
+    def ask(text: str, *, echo: bool) -> Secret:
+        return terminal.ask(text, echo=echo, watched=watched, is_withdrawn=is_withdrawn)
+
     try:
         for text, prompt in zip(prompt_texts(question), question.prompts, strict=True):
-            answer = terminal.ask(
-                text, echo=prompt.echo, watched=watched, is_withdrawn=is_withdrawn
-            )
+            answer = ask(text, echo=prompt.echo)
+            while question.kind == "host_key" and not _decides(question.host_key, answer):
+                answer = ask(ASK_AGAIN, echo=True)
             answers.append(answer)
-            if question.kind == "host_key" and answer.reveal().strip().lower() == b"no":
-                raise DeclinedError
     except BaseException:
         wipe(answers)
         raise
     return answers
+
+
+def _decides(key: HostKeySnapshot | None, answer: Secret) -> bool:
+    """Return whether an answer accepts a host key. Raises DeclinedError if it refuses the key."""
+    text = answer.reveal_text().strip()
+    if text.lower() == "no":
+        raise DeclinedError
+    return key is None or text.lower() == "yes" or text == key.fingerprint
 
 
 def ask_on_terminal(question: QuestionSnapshot, watched: int) -> list[Secret] | None:
@@ -234,9 +253,9 @@ def ask_on_terminal(question: QuestionSnapshot, watched: int) -> list[Secret] | 
         try:
             return read_answers(terminal, question, watched)
         except WithdrawnError:
-            terminal.write("\nThe question was withdrawn.\n")
+            terminal.write("The question was withdrawn.\n")
         except DeclinedError:
-            terminal.write("\n")
+            pass
     return None
 
 
@@ -281,17 +300,18 @@ def asking(
 
 
 @contextmanager
-def asking_beside(socket: Path, *, asks: bool) -> Iterator[Callable[[list[str]], None]]:
+def asking_beside(socket: Path, *, asks: bool) -> Iterator[Callable[[list[str], Quiet], None]]:
     """Ask on the terminal of a supervisor that runs in this process, until its tunnels settled.
 
-    Yields the function to call with its tunnels once the socket is served. A thread asks, as a
-    client of that socket; the context waits for its end, which restores the terminal.
+    Yields the function to call with its tunnels, and the context in which it logs nothing, once the
+    socket is served. A thread asks, as a client of that socket; the context waits for its end,
+    which restores the terminal.
     """
     threads: list[threading.Thread] = []
 
-    def start(names: list[str]) -> None:
+    def start(names: list[str], quiet: Quiet) -> None:
         if asks and names:
-            threads.append(threading.Thread(target=_ask, args=[socket, names], daemon=True))
+            threads.append(threading.Thread(target=_ask, args=[socket, names, quiet], daemon=True))
             threads[-1].start()
 
     try:
@@ -301,7 +321,7 @@ def asking_beside(socket: Path, *, asks: bool) -> Iterator[Callable[[list[str]],
             thread.join(END_TIMEOUT)
 
 
-def _ask(socket: Path, names: list[str]) -> None:
+def _ask(socket: Path, names: list[str], quiet: Quiet) -> None:
     terminal = Terminal.open()
     if terminal is None:
         return
@@ -310,5 +330,5 @@ def _ask(socket: Path, names: list[str]) -> None:
         suppress(NoSupervisorError, RemoteError, ProtocolError, OSError),
         Client(socket, is_named=True) as client,
     ):
-        answers = TerminalAnswers(client, terminal, names)
+        answers = TerminalAnswers(client, terminal, names, quiet=quiet)
         wait_until(client, names, is_settled, None, answers)

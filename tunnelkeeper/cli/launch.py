@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tunnelkeeper.config import Problem
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.initial_files import InitialFiles
     from tunnelkeeper.relay.set_up import Added
     from tunnelkeeper.systemd.unit_templates import Ready
+
+    Quiet = Callable[[], AbstractContextManager[None]]
+    """Returns a context in which nothing is logged on standard error."""
 
     Ask = Callable[[QuestionSnapshot, int], list[Secret] | None]
     """Asks the person at the terminal (oneshot.person)."""
@@ -75,11 +79,12 @@ def run(
     names: tuple[str, ...],
     group: str | None,
     ready: Ready,
-    on_started: Callable[[list[str]], None] = lambda _: None,
+    on_started: Callable[[list[str], Quiet], None] = lambda *_: None,
 ) -> int:
     """Run the supervisor. Return its exit code.
 
-    on_started: called once with the tunnels that were started, when the socket is served.
+    on_started: called once, when the socket is served, with the tunnels that were started and with
+    a function that returns a context in which nothing is logged on standard error.
     """
     from tunnelkeeper.daemon import main
 

@@ -59,14 +59,11 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        self.close()
 
-    @property
-    def rows(self) -> int:
-        """The number of lines; 24 if it is unknown."""
-        with suppress(OSError):
-            return os.get_terminal_size(self._descriptor).lines or 24
-        return 24
+    def close(self) -> None:
+        """Close the terminal."""
+        os.close(self._descriptor)
 
     def write(self, text: str) -> None:
         """Write a text. It must be printable."""
@@ -95,10 +92,13 @@ class Terminal:
         """
         with self._modes(echo=echo):
             self.write(prompt)
+            has_line = False
             try:
-                return self._read_line(watched, is_withdrawn)
+                answer = self._read_line(watched, is_withdrawn)
+                has_line = True
+                return answer
             finally:
-                if not echo:
+                if not (echo and has_line):  # no newline of the person is on the screen
                     self.write("\n")
 
     def _read_line(self, watched: int | None, is_withdrawn: Callable[[], bool]) -> Secret:

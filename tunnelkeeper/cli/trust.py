@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import os
+import threading
+from typing import TYPE_CHECKING, Self
 
 import click
 import msgspec
 
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.answering import END_TIMEOUT, read_answers
 from tunnelkeeper.cli.settings import CommandError
+from tunnelkeeper.cli.terminal import DeclinedError, Terminal, WithdrawnError
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.hop_keys import HopKey, Outcome
+from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.core.text import with_hint
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
-    from tunnelkeeper.core.hop_keys import HopKey
-    from tunnelkeeper.core.questions import HostKeyDetails, Question
-
-ASK_AGAIN = "Please type 'yes', 'no' or the fingerprint: "
+    from tunnelkeeper.core.snapshot import QuestionSnapshot
 
 _EXAMPLES = """\b
 Examples:
@@ -52,12 +52,12 @@ def command(
         if not each.startswith("SHA256:"):
             message = f"expected SHA256:..., as ssh-keygen -l prints it, got {each!r}"
             raise click.BadParameter(message, param_hint="--fingerprint")
-    is_terminal = sys.stdin.isatty() and sys.stderr.isatty() and not as_json
-    person = _Person(is_terminal, as_json)
-    try:
-        failure = launch.trust(settings.config, reference, fingerprints, person)
-    except ConfigError as error:
-        raise CommandError("\n".join(map(str, error.problems)), ExitCode.USAGE) from error
+    terminal = None if as_json else Terminal.open()
+    with _Person(terminal, as_json) as person:
+        try:
+            failure = launch.trust(settings.config, reference, fingerprints, person)
+        except ConfigError as error:
+            raise CommandError("\n".join(map(str, error.problems)), ExitCode.USAGE) from error
     if as_json:
         click.echo(
             msgspec.json.format(msgspec.json.encode([_as_object(key) for key in person.keys]))
@@ -67,70 +67,52 @@ def command(
     return ExitCode.OK
 
 
-@dataclass(slots=True)
 class _Person:
-    """The person at the terminal, if there is one. keys: what was found."""
+    """The person at the terminal, if there is one. keys: what was found. A context manager.
 
-    is_terminal: bool
-    is_quiet: bool
-    keys: list[HopKey] = field(default_factory=list)
+    Its end makes the thread that asks restore the terminal, also after Ctrl-C.
+    """
 
-    def ask(self, question: Question) -> list[str] | None:
-        if not self.is_terminal:
+    def __init__(self, terminal: Terminal | None, is_quiet: bool) -> None:
+        self.keys: list[HopKey] = []
+        self._terminal = terminal
+        self._is_quiet = is_quiet
+        self._asking = threading.Lock()
+        self._end = os.pipe()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.write(self._end[1], b"x")
+        if self._asking.acquire(timeout=END_TIMEOUT):
+            for descriptor in self._end:
+                os.close(descriptor)
+            if self._terminal is not None:
+                self._terminal.close()
+
+    def ask(self, question: QuestionSnapshot) -> list[Secret] | None:
+        if self._terminal is None:
             return None
-        click.echo(question.text, err=True)
-        if question.problem:
-            click.echo(question.problem, err=True)
-        if question.host_key is not None:
-            _print_details(question.host_key)
-            return [_ask_about_key(question.prompts[0].text, question.host_key.fingerprint)]
-        answers = []
-        for prompt in question.prompts:
-            answer = _read(prompt.text, hide=not prompt.echo)
-            if answer is None:
+        with self._asking:
+            try:
+                return read_answers(self._terminal, question, self._end[0])
+            except WithdrawnError:
                 return None
-            answers.append(answer)
-        return answers
+            except DeclinedError:
+                is_key = question.kind == "host_key"
+                return [Secret.from_text("no")] if is_key else None
 
     def show(self, hop: HopKey) -> None:
         self.keys.append(hop)
-        if self.is_quiet:
+        if self._is_quiet:
             return
-        line = f"{hop.hop}: {hop.key.algorithm} {hop.key.fingerprint}: {hop.outcome}"
-        click.echo(f"{line} ({hop.message})" if hop.message else line)
+        line = f"{hop.hop}: {hop.key}: {hop.outcome}"
+        # The error message has the reason for a key that is not accepted.
+        click.echo(f"{line} ({hop.message})" if hop.outcome is Outcome.ACCEPTED else line)
 
     def show_message(self, text: str) -> None:
         click.echo(text, err=True)
-
-
-def _print_details(key: HostKeyDetails) -> None:
-    click.echo(f"\n{key.art}\n", err=True)
-    click.echo(f"searched: {', '.join(key.files) or 'no file'}", err=True)
-    for name in key.other_names:
-        click.echo(f"the same key is at {name}", err=True)
-
-
-def _ask_about_key(prompt: str, fingerprint: str) -> str:
-    """Ask until the answer is one. The end of the input is a no."""
-    answer = _read(prompt)
-    while answer is not None and answer.lower() not in {"yes", "no"} and answer != fingerprint:
-        answer = _read(ASK_AGAIN)
-    return "no" if answer is None else answer
-
-
-def _read(prompt: str, *, hide: bool = False) -> str | None:
-    with suppress(click.Abort):
-        answer: str = click.prompt(
-            prompt.rstrip(),
-            hide_input=hide,
-            default="",
-            show_default=False,
-            prompt_suffix=" ",
-            err=True,
-        )
-        return answer if hide else answer.strip()
-    click.echo(err=True)
-    return None
 
 
 def _as_object(hop: HopKey) -> dict[str, object]:

@@ -96,6 +96,10 @@ class HostKeyDetails:
     files: tuple[str, ...] = ()
     other_names: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """Return the type and fingerprint of the key."""
+        return f"{self.algorithm} {self.fingerprint}"
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

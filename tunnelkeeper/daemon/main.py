@@ -50,11 +50,14 @@ from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_g
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.systemd.notify import ServiceManager
     from tunnelkeeper.systemd.unit_templates import Ready
     from tunnelkeeper.tunnel.dependency_watcher import Signatures
+
+    OnStarted = Callable[[list[str], Callable[[], AbstractContextManager[None]]], None]
 
 SHUTDOWN_TIMEOUT = 3.0
 """Seconds for all tunnels together to close before their connections are aborted."""
@@ -66,13 +69,14 @@ def run(
     names: tuple[str, ...],
     group: str | None,
     ready: Ready = "tried",
-    on_started: Callable[[list[str]], None] = lambda _: None,
+    on_started: OnStarted = lambda *_: None,
 ) -> int:
     """Run the tunnels of a config file until a signal or `shutdown`. Return the exit code.
 
     names, group: The tunnels to start; with neither, every one with autostart.
     ready: When a service manager is notified of readiness.
-    on_started: Called once with the tunnels that were started, when the socket is served.
+    on_started: Called once, when the socket is served, with the tunnels that were started and with
+        a function that returns a context in which nothing is logged on standard error.
     """
     disable_core_dumps()
     manager = notify.from_environment(os.environ)
@@ -96,7 +100,7 @@ def run(
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
     )
-    request = StartRequest(names, group, ready, on_started)
+    request = StartRequest(names, group, ready, lambda started: on_started(started, out.paused))
     claim = FileClaim(
         paths.claims_folder(os.environ),
         Path(configuration.path),

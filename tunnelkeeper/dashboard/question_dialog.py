@@ -105,8 +105,9 @@ def _render_facts(question: QuestionSnapshot, cells: int, glyphs: Glyphs) -> lis
     lines = _labelled(label, [question.about], cells, glyphs)
     if question.tunnels:
         lines += _labelled("Tunnels", [", ".join(question.tunnels)], cells, glyphs)
-    lines.append([])
-    lines += [[("", text)] for text in wrap(glyphs.printable(question.text), cells)]
+    if question.kind != "passphrase":  # its prompt says it all
+        text = question.text.removeprefix(f"{question.about}: ")  # it is named above
+        lines += [[], *([("", piece)] for piece in wrap(glyphs.printable(text), cells))]
     key = question.host_key
     if key is not None:
         lines.append([])

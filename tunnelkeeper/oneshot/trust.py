@@ -22,6 +22,7 @@ from tunnelkeeper.ssh.connect import ConnectAttempt, connect_hop
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.ssh.host_key_probe import HostKeyProbe, shown_key
 from tunnelkeeper.sshconfig import SshConfigError
+from tunnelkeeper.tunnel.snapshots import question_snapshot
 from tunnelkeeper.tunnel.task_group import unwrap_exception_groups
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Configuration, Host
     from tunnelkeeper.core.questions import HostKeyDetails, Question
-    from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.core.snapshot import QuestionSnapshot, Step
     from tunnelkeeper.ssh.connection import Connection
 
 CLIENT = "trust"
@@ -39,7 +40,7 @@ CLIENT = "trust"
 class Person(Protocol):
     """The person at the terminal. `ask` is called in a thread, and may block."""
 
-    def ask(self, question: Question) -> list[str] | None:
+    def ask(self, question: QuestionSnapshot) -> list[Secret] | None:
         """Show a question and return its answers; None if no person can be asked."""
 
     def show(self, hop: HopKey) -> None:
@@ -153,7 +154,8 @@ class Walk:
         self.seen.append(key.fingerprint)
         if self._fingerprints:
             is_given = key.fingerprint in self._fingerprints
-            answers: list[str] | None = [key.fingerprint if is_given else "no"]
+            answer = key.fingerprint if is_given else "no"
+            answers: list[Secret] | None = [Secret.from_text(answer)]
         else:
             answers = await self._ask(question)
         if answers is None:
@@ -168,18 +170,19 @@ class Walk:
             refused = Failure(Cause.HOST_KEY_UNKNOWN, problem, hop)
             raise FailureError(refused)
         message = "; ".join(progress.infos[-2:])  # a line for the name, and one for the address
+        message = message.replace(f" ({key.fingerprint})", "")  # it is shown already
         self._person.show(HopKey(hop, Outcome.ACCEPTED, key, message))
 
-    async def _ask(self, question: Question) -> list[str] | None:
+    async def _ask(self, question: Question) -> list[Secret] | None:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, self._person.ask, question)
+        snapshot = question_snapshot(question, self.context.questions.now())
+        return await loop.run_in_executor(None, self._person.ask, snapshot)
 
-    async def _give(self, question: Question, answers: list[str]) -> str:
+    async def _give(self, question: Question, answers: list[Secret]) -> str:
         """Answer a question. Return why the answer does not serve, or an empty string."""
         board = self.context.questions
         claim = board.claim(CLIENT, question.id)
-        secrets = [Secret.from_text(answer) for answer in answers]
-        verdict = await board.answer(CLIENT, question.id, claim.nonce, secrets)
+        verdict = await board.answer(CLIENT, question.id, claim.nonce, answers)
         return "" if verdict.accepted else verdict.problem
 
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.snapshot import HostKeySnapshot, QuestionSnapshot
 
-ART_LINES = 11
-"""Lines of random art, and of the text beside it that must stay visible."""
-
 WHAT = {
     "passphrase": "the passphrase of {}",
     "password": "the password for {}",
@@ -46,11 +43,13 @@ def command_to_answer(question: QuestionSnapshot, program: str = "tunnelkeeper")
     return f"{program} unlock --key {printable(question.about)}"
 
 
-def introduction(question: QuestionSnapshot, *, rows: int = 24) -> list[str]:
-    """Return the lines before the prompts. rows: of the terminal; random art needs room."""
-    lines = [printable(question.text, TEXT_LIMIT)]
+def introduction(question: QuestionSnapshot) -> list[str]:
+    """Return the lines before the prompts. The prompt for a passphrase needs none, as in ssh."""
+    lines = []
+    if question.kind != "passphrase":
+        lines.append(printable(question.text, TEXT_LIMIT))
     if question.host_key is not None:
-        lines += _host_key_lines(question.host_key, rows)
+        lines += _host_key_lines(question.host_key)
     if len(question.tunnels) > 1:
         lines.append(f"Waiting for it: {', '.join(map(printable, question.tunnels))}.")
     if question.problem:
@@ -63,10 +62,8 @@ def prompt_texts(question: QuestionSnapshot) -> list[str]:
     return [f"{printable(prompt.text).strip()} " for prompt in question.prompts]
 
 
-def _host_key_lines(key: HostKeySnapshot, rows: int) -> list[str]:
-    lines = [f"{printable(key.algorithm)} key fingerprint: {printable(key.fingerprint)}"]
-    if key.art and rows > 2 * ART_LINES:
-        lines += [printable(line) for line in key.art.splitlines()]
+def _host_key_lines(key: HostKeySnapshot) -> list[str]:
+    lines = [f"Key: {printable(key.algorithm)} {printable(key.fingerprint)}"]
     if key.files:
         lines.append(f"Searched: {_join(key.files)}")
     names = f"This key is known by other names: {_join(key.other_names)}"

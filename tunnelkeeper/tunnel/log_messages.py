@@ -79,7 +79,7 @@ def transition_message(  # noqa: C901, PLR0911  one table, as the lifecycle is
 def asked_message(failure: Failure) -> tuple[Level, str]:
     """Return the level and message for a tunnel whose question a person is being asked."""
     where = f"{failure.hop}: " if failure.hop else ""
-    return "info", f"waits for an answer: {where}{failure.message}"
+    return "info", with_hint(f"waits for an answer: {where}{failure.message}", failure.hint)
 
 
 def _replacement_message(

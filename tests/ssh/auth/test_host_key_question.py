@@ -84,7 +84,7 @@ async def test_an_unknown_key_is_asked_about_with_no_connection_open(stranger: S
     assert question is not None
     assert question.subject.kind is Kind.HOST_KEY
     assert question.subject.about == failure.hop == f"me@127.0.0.1:{stranger.port}"
-    assert question.text == f"{failure.hop}: {failure.message}"
+    assert question.text == f"{failure.hop}: no host key is known for {name}"
     assert [prompt.echo for prompt in question.prompts] == [True]
     details = question.host_key
     assert details is not None
@@ -286,6 +286,6 @@ async def test_a_certificate_by_an_unknown_authority_is_named_in_the_question(
         host = asks(server, host_key_algorithms="ssh-ed25519-cert-v01@openssh.com")
         failure, question = await here.fail(host)
 
-        assert "with a certificate that is not accepted: its CA key" in failure.message
+        assert "its certificate is not accepted: its CA key" in failure.message
         assert (await here.answer(question, "yes")).accepted
         assert server.known_hosts.read_text().endswith(f"{public(server.host_key)}\n")

@@ -16,7 +16,7 @@ from tunnelkeeper.core.questions import HostKeyDetails, Kind, Prompt, Subject
 from tunnelkeeper.core.random_art import key_title, random_art
 from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.net.error_text import os_error_text
-from tunnelkeeper.ssh.auth.host_key_failures import CLOCK_HINT, describe_key, problem_text
+from tunnelkeeper.ssh.auth.host_key_failures import CLOCK_HINT
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
 from tunnelkeeper.ssh.auth.known_hosts import HASH_MAGIC, KnownHosts, fingerprint
 
@@ -72,11 +72,9 @@ async def ask_about_key(
     key = verifier.unknown_key
     assert key is not None  # noqa: S101  the verifier refused the attempt because of it
     details = await host_key_details(verifier, key)
-    problem = problem_text(verifier.certificate_problem)
-    text = (
-        f"{hop}: no host key is known for {verifier.failures.pattern}; "
-        f"the server shows {describe_key(key)}{problem}"
-    )
+    text = f"{hop}: no host key is known for {verifier.failures.pattern}"
+    if verifier.certificate_problem:
+        text += f"; its certificate is not accepted: {verifier.certificate_problem}"
     check = _check_for(verifier, details.fingerprint, progress)
     question = board.post(
         Subject(Kind.HOST_KEY, hop),
@@ -86,7 +84,7 @@ async def ask_about_key(
         tunnel=progress.tunnel,
         host_key=details,
     )
-    return answer_needed(verifier, text.removeprefix(f"{hop}: "), hop, question)
+    return answer_needed(verifier, _message(text, hop, details), hop, question)
 
 
 def join_question(verifier: HostKeyVerifier, board: QuestionBoard, hop: str) -> Failure | None:
@@ -103,7 +101,8 @@ def join_question(verifier: HostKeyVerifier, board: QuestionBoard, hop: str) -> 
     question = board.join(Subject(Kind.HOST_KEY, hop), verifier.tunnel, verifier.searched_files)
     if question is None:
         return None
-    return answer_needed(verifier, question.text.removeprefix(f"{hop}: "), hop, question.id)
+    message = _message(question.text, hop, question.host_key)
+    return answer_needed(verifier, message, hop, question.id)
 
 
 def answer_needed(verifier: HostKeyVerifier, message: str, hop: str, question: str) -> Failure:
@@ -120,6 +119,12 @@ def answer_needed(verifier: HostKeyVerifier, message: str, hop: str, question: s
         certificate_validity=verifier.certificate_validity,
         question=question,
     )
+
+
+def _message(text: str, hop: str, key: HostKeyDetails | None) -> str:
+    """Return the message of the failure: the text of the question, and the key of the server."""
+    message = text.removeprefix(f"{hop}: ")
+    return message if key is None else f"{message}; the server shows {key}"
 
 
 async def host_key_details(verifier: HostKeyVerifier, key: asyncssh.SSHKey) -> HostKeyDetails:
