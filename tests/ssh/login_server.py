@@ -30,8 +30,8 @@ METHOD_MESSAGE = 60
 INFO_RESPONSE = 61
 
 Answers = tuple[bytes, ...]
-Decision = bool | tuple[str, ...]
-"""Whether a request is accepted, or the methods that are required in addition."""
+Decision = bool | tuple[str, ...] | None
+"""Whether a request is accepted, or the methods that are required in addition. None: no reply."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class _Callbacks(ServerCallbacks):
             self.conn.disconnect(DISC_PROTOCOL_ERROR, "Too many authentication failures")
         elif decision is False:
             self._fail()
-        else:
+        elif decision is not None:
             self.script.methods = tuple(decision)
             self._fail(partial=True)
 

@@ -373,3 +373,16 @@ async def test_a_question_is_asked_again_after_a_change_of_network(
         await context.questions.answer("person", claim.question.id, claim.nonce, secrets)
         await (await attempt).close()
     assert script.sent == [(b"right",)]
+
+
+async def test_a_stored_password_is_used_again_after_a_change_of_network(
+    server: Server, script: Script, context: SshContext
+) -> None:
+    context.answers = AnswerSources((Store("right"),))
+    script.decide = lambda *_: None if len(script.requests) == 1 else True
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        attempt = tasks.create_task(connect_hop(server.host(), None, context, ProgressRecorder()))
+        await until(lambda: script.requests)
+        context.connection_tracker.network_changed(None)
+        await (await attempt).close()
+    assert script.sent == [(b"right",), (b"right",)]

@@ -109,6 +109,7 @@ class LoginAnswers:
     def begin(self, record: LoginRecord, replies: ServerReplies) -> None:
         """Answer on a new connection. An earlier one was lost before its server had decided."""
         self.record, self.replies, self.is_asking = record, replies, False
+        self._stored.restart()
         if self._request is not None:
             self._requests[self._request.method] -= 1
             self._request.wipe()

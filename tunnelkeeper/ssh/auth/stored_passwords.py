@@ -47,15 +47,23 @@ class StoredPasswords:
         found, self._next = self._next, None
         return found
 
+    def restart(self) -> None:
+        """Search from the beginning, on a new connection. What was refused is not given again."""
+        self._drop_next()
+        self._found = None
+
     async def close(self) -> None:
         """Wipe what was not used, and end the search."""
-        if self._next is not None:
-            self._next.secret.wipe()
-            self._next = None
+        self._drop_next()
         close = getattr(self._found, "aclose", None)
         if close is not None:
             with suppress(RuntimeError):  # it still runs: its task ends with the connection
                 await close()
+
+    def _drop_next(self) -> None:
+        if self._next is not None:
+            self._next.secret.wipe()
+            self._next = None
 
     async def _search(self) -> Found | None:
         if self._found is None:
