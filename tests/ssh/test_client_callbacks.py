@@ -100,4 +100,4 @@ async def test_closing_the_connection_closes_the_agent(server: Server) -> None:
     async with connected(server.host()) as connection:
         identities = connection._callbacks._identities
 
-    assert identities._agent is None
+    assert identities._agent._client is None

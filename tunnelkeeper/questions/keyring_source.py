@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from tunnelkeeper.core.secret import Secret
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.questions.sources import Found, SourceError
 
@@ -82,6 +83,7 @@ class Keyring:
         except ImportError:
             raise SourceError(INSTALL_HINT) from None
         except Exception as error:  # noqa: BLE001  a backend raises what it wants
+            end_if_out_of_memory()
             # The text of the error could quote what is stored.
             raise SourceError(f"{NAME} failed: {printable(type(error).__name__)}") from None
         return Found(Secret.from_text(password), NAME) if password else None
