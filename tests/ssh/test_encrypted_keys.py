@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import os
 import threading
 import traceback
 from typing import TYPE_CHECKING
@@ -197,6 +199,16 @@ async def test_tunnels_that_fail_together_share_a_wrong_stored_passphrase(
     assert len({task.result().question for task in fails}) == 1
     assert "passphrase_command: the passphrase is wrong" in fails[0].result().message
     assert source.calls < 3
+
+
+async def test_a_failure_that_cannot_be_looked_into_is_a_failure_all_the_same(
+    server: Server, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def exhausted(*_: object) -> str:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(key_unlocker.KeyUnlocker, "ask", exhausted)
+    assert (await person.fail(server.host())).cause is Cause.LOCAL_RESOURCES
 
 
 async def test_a_source_that_fails_is_asked_again_later(server: Server, person: Person) -> None:

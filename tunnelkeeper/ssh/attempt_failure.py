@@ -60,7 +60,10 @@ class FailedAttempt(Protocol):
 
 async def failure_of(attempt: FailedAttempt, error: Exception) -> Failure:
     """Return the failure, explained by what the server sent if it did not speak SSH."""
-    failure = _with_source_problems(await _described(attempt, error), attempt)
+    try:
+        failure = _with_source_problems(await _described(attempt, error), attempt)
+    except OSError as exhausted:  # this machine is out of resources
+        failure = to_failure(exhausted, attempt.hop, attempt.step)
     if attempt.transport is None:
         return failure
     return greetings.explain(failure, attempt.transport.greeting)
