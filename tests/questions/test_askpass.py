@@ -10,8 +10,8 @@ import pytest
 
 from tests.ssh.waiting import until
 from tunnelkeeper.core.askpass import AskPassProgram
-from tunnelkeeper.core.questions import Kind, Prompt, Subject
-from tunnelkeeper.questions.askpass import MAX_TRIES, AskPass, asking_by_program
+from tunnelkeeper.core.questions import MAX_WRONG, Kind, Prompt, Subject
+from tunnelkeeper.questions.askpass import AskPass, asking_by_program
 from tunnelkeeper.questions.board import QuestionBoard
 from tunnelkeeper.questions.login_dialog import AnswerNeededError
 
@@ -124,11 +124,11 @@ async def test_a_program_that_is_always_wrong_is_not_asked_for_ever(desk: Desk) 
     desk.answers(*["wrong"] * 9)
     desk.post()
     async with desk.asking():
-        await until(lambda: desk.board.questions[0].attempt == MAX_TRIES + 1)
+        await until(lambda: desk.board.questions[0].attempt == MAX_WRONG + 1)
         other = desk.board.post(
             Subject(Kind.PASSPHRASE, "/other"), "text", PASSPHRASE, right, tunnel="db"
         )
-        await until(lambda: len(desk.shown) == 2 * MAX_TRIES)
+        await until(lambda: len(desk.shown) == 2 * MAX_WRONG)
         assert other
 
 

@@ -17,6 +17,7 @@ from tunnelkeeper.control.client import Client
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode, ProtocolError
 from tunnelkeeper.control.payloads import QuestionClosedEvent, QuestionEvent
+from tunnelkeeper.core.questions import MAX_WRONG
 from tunnelkeeper.core.secret import wipe
 from tunnelkeeper.presentation.question_text import introduction, prompt_texts
 
@@ -37,9 +38,6 @@ END_TIMEOUT = 2.0
 
 ASK_AGAIN = "Please type 'yes', 'no' or the fingerprint: "
 """What ssh says to another answer about a host key."""
-
-MAX_WRONG = 3
-"""Wrong answers to a standing question before it is left alone, as in ssh."""
 
 
 class TerminalAnswers(Answers):

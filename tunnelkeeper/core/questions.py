@@ -35,6 +35,9 @@ MAX_PROMPTS = 16
 MAX_ANSWER_SIZE = 4096
 """Bytes of one answer."""
 
+MAX_WRONG = 3
+"""Wrong answers to a question before a person is left alone: ssh's NumberOfPasswordPrompts."""
+
 
 class Kind(StrEnum):
     """The kind of a question."""

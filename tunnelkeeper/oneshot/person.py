@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.core.questions import (
+    MAX_WRONG,
     Change,
     Changed,
     Closed,
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     It returns None if the person gives no answer, and soon after the descriptor can be read: the
     question has lapsed then.
     """
-
-MAX_WRONG = 3
-"""Wrong answers to a standing question before it is left alone, as in ssh."""
 
 
 class Person:

@@ -24,6 +24,7 @@ from tunnelkeeper.core.askpass import (
 )
 from tunnelkeeper.core.hook_queue import PRIVATE_VARIABLES
 from tunnelkeeper.core.questions import (
+    MAX_WRONG,
     Change,
     Changed,
     Closed,
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
 
 DELAY = 1.0
 """Seconds before a new question is asked, so that a client on a terminal can come first."""
-
-MAX_TRIES = 3
-"""Wrong answers to one question: NumberOfPasswordPrompts of ssh_config(5), by default."""
 
 MAX_OUTCOMES = 100
 """Closed questions that are remembered for those who wait for them."""
@@ -187,7 +185,7 @@ class AskPass:
             raise
         if verdict.accepted is False:
             seen.tries += 1
-            if seen.tries >= MAX_TRIES:
+            if seen.tries >= MAX_WRONG:
                 self._dismiss(question)
 
     def _dismiss(self, question: Question) -> None:
@@ -261,7 +259,7 @@ class AskPass:
             # The login has ended. After a refused answer a person has to act before the next one.
             seen.consent = ""
             seen.tries += 1
-            if question.problem or seen.tries >= MAX_TRIES:
+            if question.problem or seen.tries >= MAX_WRONG:
                 seen.dismissed = question.tunnels
                 self._left(question.id)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.auth.agent import Action
-from tunnelkeeper.ssh.auth.private_keys import KeyProblem, LoadedKey, PrivateKeys, Unusable
+from tunnelkeeper.ssh.auth.private_keys import KeyProblem, LoadedKey, PrivateKeys, is_locked
 
 if TYPE_CHECKING:
     import asyncssh
@@ -70,9 +70,8 @@ class KeyLoader:
         Raises OSError with one of EXHAUSTION_ERRNOS.
         """
         loaded = (await self.keys.read(path)).private
-        if self.unlocking is None or not _is_locked(loaded):
+        if self.unlocking is None or not is_locked(loaded):
             return loaded
-        assert isinstance(loaded, KeyProblem)  # noqa: S101  _is_locked() says so
         use = self.unlocking
         with self.user_wait.during(f"a stored passphrase of {path}", Action.PASSPHRASE):
             return await use.unlocker.unlock(self.host, loaded, use.log)
@@ -96,14 +95,14 @@ class KeyLoader:
 
         Raises OSError with one of EXHAUSTION_ERRNOS.
         """
-        locked = next((problem for problem in problems if _is_locked(problem)), None)
+        locked = next((problem for problem in problems if is_locked(problem)), None)
         if locked is None or self.unlocking is None or failure.question:
             return failure
         use = self.unlocking
         if self.host.batch_mode:
             hint = f"BatchMode is set, so no passphrase is asked for; {locked.remedy}"
             return replace(failure, cause=Cause.ANSWER_NEEDED, hint=hint)
-        self.was_unlocked = not _is_locked((await self.keys.read(locked.path)).private)
+        self.was_unlocked = not is_locked((await self.keys.read(locked.path)).private)
         if self.was_unlocked:  # the question would come after its answer
             return failure
         return replace(
@@ -113,7 +112,3 @@ class KeyLoader:
             question=await use.unlocker.ask(locked.path, use.tunnel),
             source_failed=locked.source_failed,
         )
-
-
-def _is_locked(loaded: LoadedKey) -> bool:
-    return isinstance(loaded, KeyProblem) and loaded.kind is Unusable.ENCRYPTED

@@ -21,7 +21,7 @@ from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.ssh.auth.key_encryption import BrokenKeyError, WrongPassphraseError, decrypt
-from tunnelkeeper.ssh.auth.private_keys import KeyProblem, LoadedKey, PrivateKeys, Unusable
+from tunnelkeeper.ssh.auth.private_keys import KeyProblem, LoadedKey, PrivateKeys, is_locked
 from tunnelkeeper.ssh.auth.unlocked_keys import KeyFileVersion
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class KeyUnlocker:
             if tries.started > seen and tries.result is not None:
                 return tries.result
             loaded = (await self.keys.read(locked.path)).private
-            if not _is_locked(loaded):
+            if not is_locked(loaded):
                 return loaded
             tries.started += 1
             tries.result = None
@@ -135,13 +135,13 @@ class KeyUnlocker:
             unlocked.
         """
         loaded = (await self.keys.read(path)).private
-        if host is not None and isinstance(loaded, KeyProblem) and _is_locked(loaded):
+        if host is not None and is_locked(loaded):
             loaded = await self.unlock(host, loaded, log)
         real_path = (await self._subject(path)).about
         if not isinstance(loaded, KeyProblem):
             self.keys.unlocked.limit(real_path, seconds)
             return ""
-        if not _is_locked(loaded):
+        if not is_locked(loaded):
             return loaded
         self.limit_answer(real_path, seconds)
         return await self.ask(path)
@@ -174,7 +174,7 @@ class KeyUnlocker:
         loaded = (await self.keys.read(path)).private
         if isinstance(loaded, asyncssh.SSHKey):  # unlocked meanwhile, or not encrypted any more
             return ""
-        if not _is_locked(loaded):
+        if not is_locked(loaded):
             return loaded.message
         return await self._decrypt(path, passphrase)
 
@@ -201,7 +201,3 @@ class KeyUnlocker:
         """Return what a question about a key file is about: its real path, whatever names it."""
         real = await self._executor.read(path, lambda: os.path.realpath(path))
         return Subject(Kind.PASSPHRASE, real)
-
-
-def _is_locked(loaded: LoadedKey) -> bool:
-    return isinstance(loaded, KeyProblem) and loaded.kind is Unusable.ENCRYPTED

@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import asyncssh
 
@@ -55,6 +55,11 @@ class KeyProblem:
 
 
 LoadedKey = asyncssh.SSHKey | KeyProblem
+
+
+def is_locked(loaded: LoadedKey) -> TypeGuard[KeyProblem]:
+    """Return whether a private key could be used if its passphrase were known."""
+    return isinstance(loaded, KeyProblem) and loaded.kind is Unusable.ENCRYPTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ class PrivateKeys:
         """
         try:
             loaded = self._files.get(path)
-            if not isinstance(loaded, KeyProblem) or loaded.kind is not Unusable.ENCRYPTED:
+            if not is_locked(loaded):
                 return loaded
             return self.unlocked.find(KeyFileVersion.of(path)) or loaded
         except OSError as error:
