@@ -49,6 +49,27 @@ class ChildProcess(asyncio.SubprocessProtocol):
             OSError: The program cannot be started.
             ValueError: An argument contains a null byte.
         """
+        starting = asyncio.get_running_loop().create_task(
+            self._start(command, stdin, stdout, stderr, env)
+        )
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # asyncio would end the program alone, and wait for children that hold its output.
+            await asyncio.wait({starting})
+            if not starting.cancelled() and starting.exception() is None:
+                await self.terminate()
+            raise
+        return self
+
+    async def _start(
+        self,
+        command: Sequence[str],
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        env: Mapping[str, str] | None,
+    ) -> None:
         # Python ignores SIGPIPE and SIGXFSZ; restore_signals, the default, undoes that.
         await asyncio.get_running_loop().subprocess_exec(
             lambda: self,
@@ -59,7 +80,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
             env=env,
             start_new_session=True,
         )
-        return self
 
     @property
     def pid(self) -> int | None:
