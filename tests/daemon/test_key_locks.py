@@ -170,6 +170,17 @@ async def test_a_time_limit_begins_with_the_answer(on: Keys, path: str, waits: b
     assert len(unlocked) == 0
 
 
+async def test_a_time_limit_ends_with_its_question(on: Keys, path: str) -> None:
+    board, unlocked = on.context.questions, on.context.keys.unlocked
+    unlocked.now, unlocked.call_later = lambda: 0.0, lambda _delay, _callback: None
+    [question] = (await on.locks.unlock_file(path, 60)).questions
+    board.keep("unlock", question)
+    board.disconnect("unlock")  # its person leaves without an answer
+    assert await on.answer(await on.context.unlocker.ask(path, "db"), "sesame") == ""
+    unlocked.now = lambda: 61.0
+    assert len(unlocked) == 1
+
+
 async def test_stored_passphrases_are_used_before_a_person_is_asked(on: Keys, path: str) -> None:
     source = StoredSource("sesame")
     on.context.answers.sources = (source,)

@@ -83,7 +83,7 @@ class KeyLocks:
             waiting = self._questions_of(tunnel.name)
             if waiting:
                 for question in waiting:
-                    self.context.unlocker.limit_answer(question.subject.about, seconds)
+                    self.context.unlocker.limit_answer(question.id, seconds)
                     questions[question.id] = None
                 continue
             log = TunnelLog(self.event_log, tunnel.name)

@@ -109,15 +109,16 @@ class KeyUnlocker:
         subject = await self._subject(path)
 
         async def check(answers: Sequence[Secret]) -> str:
-            return await self._check(path, answers[0])
+            return await self._check(path, answers[0], question)
 
-        return self.questions.post(
+        question = self.questions.post(
             subject,
             f"the private key {subject.about} is protected by a passphrase",
             [Prompt.of(f"Enter passphrase for key '{subject.about}': ")],
             check,
             tunnel=tunnel,
         )
+        return question
 
     async def request(
         self, path: str, host: Host | None, seconds: float, log: Log
@@ -143,12 +144,13 @@ class KeyUnlocker:
             return ""
         if not is_locked(loaded):
             return loaded
-        self.limit_answer(real_path, seconds)
-        return await self.ask(path)
+        question = await self.ask(path)
+        self.limit_answer(question, seconds)
+        return question
 
-    def limit_answer(self, real_path: str, seconds: float) -> None:
-        """Hold a key for this time at most when its passphrase has been typed."""
-        self._limits[real_path] = seconds
+    def limit_answer(self, question: str, seconds: float) -> None:
+        """Hold a key for this time at most when this question has been answered."""
+        self._limits[question] = seconds
 
     def command_for(self, tunnel: str) -> str:
         """Return the command that lets a person log a tunnel in, or an empty string."""
@@ -169,17 +171,20 @@ class KeyUnlocker:
             return f"unlock it for the agent: {for_agent}"
         return f"unlock it: {self.command} {tunnel}; or for the agent: {for_agent}"
 
-    async def _check(self, path: str, passphrase: Secret) -> str:
+    async def _check(self, path: str, passphrase: Secret, question: str) -> str:
         """Try a passphrase that a person typed. Return why it does not serve, or ""."""
         loaded = (await self.keys.read(path)).private
         if isinstance(loaded, asyncssh.SSHKey):  # unlocked meanwhile, or not encrypted any more
             return ""
         if not is_locked(loaded):
             return loaded.message
-        return await self._decrypt(path, passphrase)
+        problem = await self._decrypt(path, passphrase, self._limits.get(question, inf))
+        if not problem:
+            self._limits.pop(question, None)
+        return problem
 
-    async def _decrypt(self, path: str, passphrase: Secret) -> str:
-        """Decrypt a key file and hold the key. Return the problem, or ""."""
+    async def _decrypt(self, path: str, passphrase: Secret, seconds: float = inf) -> str:
+        """Decrypt a key file and hold the key for a time. Return the problem, or ""."""
 
         def run() -> tuple[KeyFileVersion, asyncssh.SSHKey]:
             version = KeyFileVersion.of(path)
@@ -194,7 +199,7 @@ class KeyUnlocker:
             return os_error_text(error)
         if self._locks != locks:  # a key must not be held after `lock`
             return "the keys were locked meanwhile"
-        self.keys.unlocked.add(version, key, self._limits.pop(version.path, inf))
+        self.keys.unlocked.add(version, key, seconds)
         return ""
 
     async def _subject(self, path: str) -> Subject:
