@@ -88,6 +88,8 @@ async def _described(attempt: FailedAttempt, error: Exception) -> Failure:
     replies = attempt.transport.login_replies if attempt.transport is not None else ServerReplies()
     if PUBLICKEY not in replies.methods or replies.is_partial:
         return failure
+    if attempt.identities.record.had_no_key:
+        return attempt.identities.with_dependencies(failure)
     refused = attempt.identities.login_failure(replies, _ssh_options(attempt))
     return attempt.identities.with_dependencies(with_key_advice(failure, refused))
 

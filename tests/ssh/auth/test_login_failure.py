@@ -176,3 +176,12 @@ def test_too_many_keys_are_counted() -> None:
     assert "identities_only = true" in failure.hint
     assert "3 offered keys" in failure.hint
     assert with_offers(ended, LoginRecord()) == ended
+
+
+def test_missing_default_keys_are_no_reason_but_a_missing_key_with_a_name_is() -> None:
+    problems = missing(*DEFAULTS)
+
+    assert LoginRecord(problems=problems).had_no_key
+    assert not LoginRecord(problems=problems[:1]).had_no_key
+    assert not LoginRecord(problems=problems, offered=["/k/one"]).had_no_key
+    assert not LoginRecord(problems=problems, agent_problem="refused").had_no_key

@@ -68,6 +68,13 @@ class LoginRecord:
         return not (self.offered or self.problems or self.agent or self.agent_problem)
 
     @property
+    def had_no_key(self) -> bool:
+        """Whether the user seems to have no key: each of several files is missing."""
+        if self.offered or self.reportable_problems or self.agent_problem:
+            return False
+        return len(self.missing_files) != 1  # a single one was named by the user
+
+    @property
     def missing_files(self) -> list[str]:
         """The identity files that do not exist."""
         return [p.path for p in self.problems if p.kind is Unusable.MISSING]
