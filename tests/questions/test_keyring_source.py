@@ -57,7 +57,7 @@ async def test_a_missing_package_is_named_with_the_remedy() -> None:
     def load() -> Backend:
         raise ModuleNotFoundError("keyring")
 
-    with pytest.raises(SourceError, match=r"install tunnelkeeper\[keyring\]"):
+    with pytest.raises(SourceError, match="pipx inject tunnelkeeper keyring"):
         await Keyring(load).password(HOST, KEY, Lines())
 
 

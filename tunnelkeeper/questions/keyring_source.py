@@ -31,8 +31,8 @@ KEYRING_TIMEOUT = 10.0
 
 NAME = "the keyring"
 INSTALL_HINT = (
-    "keyring = true needs the package keyring: install tunnelkeeper[keyring], as with "
-    "`pipx inject tunnelkeeper keyring`"
+    "keyring = true needs the package keyring; install it, for example: "
+    "pipx inject tunnelkeeper keyring"
 )
 
 
