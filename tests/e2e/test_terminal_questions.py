@@ -127,3 +127,24 @@ def test_an_autossh_line_asks_as_ssh_does(sandbox: Sandbox) -> None:
     screen = terminal.wait_for_text("reached 42", "ended with 0")
     assert not [text for text in ("horse", "answer_needed", "refused") if text in screen]
     assert public(server.host_key) in sandbox.known_hosts.read_text()
+
+
+def test_unlock_asks_only_about_the_tunnels_that_are_named(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    other = make_key(sandbox.directory / "other", passphrase="another")
+    program = sandbox.program(
+        socks_tunnel("web", server.port, f'identity_files = "{other}"'),
+        socks_tunnel("db", server.port, f'identity_files = "{locked_key(sandbox)}"'),
+    )
+    with sandbox.authorized_keys.open("a") as file:
+        file.write(public(other) + "\n")
+    program.up()
+    for name in ("web", "db"):
+        program.wait_for_state(name, "blocked", "answer_needed")
+
+    terminal = run(sandbox, program, "unlock", "db")
+    terminal.wait_for_text("Enter passphrase for key", "encrypted", without="other")
+    terminal.write(SECRET)
+    terminal.press("Enter")
+    terminal.wait_for_text("up: db", "ended with 0", without="other")
+    assert "web: waits for the passphrase" in program.succeed("questions")

@@ -79,7 +79,7 @@ def unlock(
             click.echo(printable(problem, 1000), err=True)
         if path is not None:
             return _unlock_key(client, terminal, path, unlocking)
-        return _unlock_tunnels(client, terminal, names, deadline)
+        return _unlock_tunnels(client, terminal, names, unlocking.questions, deadline)
 
 
 def _unlock_key(client: Client, terminal: Terminal, path: str, unlocking: Unlocking) -> int:
@@ -98,12 +98,17 @@ def _unlock_key(client: Client, terminal: Terminal, path: str, unlocking: Unlock
 
 
 def _unlock_tunnels(
-    client: Client, terminal: Terminal, names: tuple[str, ...], deadline: float
+    client: Client,
+    terminal: Terminal,
+    names: tuple[str, ...],
+    question_ids: list[str],
+    deadline: float,
 ) -> int:
+    """Ask what the tunnels wait for. question_ids: those about their private keys."""
     status = client.status(list(names) or None)
     waiting = {name for question in status.questions for name in question.tunnels}
     chosen = [t.name for t in status.tunnels if names or t.name in waiting]
-    keys = {question.about for question in status.questions if question.kind == "passphrase"}
+    keys = {question.about for question in status.questions if question.id in question_ids}
     if not chosen:
         click.echo("no tunnel waits for an answer")
         return ExitCode.OK
