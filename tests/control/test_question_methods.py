@@ -147,7 +147,7 @@ async def test_answers_of_unknown_length_are_not_read_as_requests(
             writer.write(request("shutdown", 2))
             answer = json.loads(await reader.readline())
             assert answer["error"]["code"] == ErrorCode.INVALID_PARAMS
-            assert await reader.read() == b"", "the connection goes on"
+            assert await reader.read() == b"", "the connection stays open"
         assert not fake.has_ended.is_set()
 
 

@@ -104,12 +104,15 @@ class TerminalAnswers(Answers):
         """Ask the passphrases of the keys until each is answered or left alone."""
         self._client.follow("version")
         while any(
-            question.kind == "passphrase" and question.about in self._keys
+            self._is_about_key(question)
             for question in self._open.values()
             if question.id not in self._left_alone
         ):
             self.ask()
             self.on_event(next(self._client.events()))
+
+    def _is_about_key(self, question: QuestionSnapshot) -> bool:
+        return question.kind == "passphrase" and question.about in self._keys
 
     def ask(self) -> float:
         """Ask what can be asked now. Return the seconds that the person took.
@@ -128,9 +131,8 @@ class TerminalAnswers(Answers):
 
     def _next(self) -> QuestionSnapshot | None:
         for question in self._open.values():
-            concerns = not self._names.isdisjoint(question.tunnels) or (
-                question.kind == "passphrase" and question.about in self._keys
-            )
+            is_of_tunnel = not self._names.isdisjoint(question.tunnels)
+            concerns = is_of_tunnel or self._is_about_key(question)
             if not concerns or question.kind == "touch" or question.id in self._left_alone:
                 continue
             is_new = question.attempt > self._tried.get(question.id, 0)
