@@ -10,6 +10,7 @@ import click
 
 from tunnelkeeper.cli import config_change, up
 from tunnelkeeper.cli.settings import CommandError, OtherConfigError
+from tunnelkeeper.cli.wait import settle_timeout
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.config.errors import InvalidValueError
 from tunnelkeeper.config.starter import HEADER
@@ -81,14 +82,7 @@ Examples:
 @click.option("-R", "remote", metavar="SPEC", multiple=True, help="A remote forward, as for ssh.")
 @click.option("-D", "socks", metavar="SPEC", multiple=True, help="A SOCKS proxy, as for ssh.")
 @click.option("--up", "start", is_flag=True, help="Start the tunnel, and wait until it is up.")
-@click.option(
-    "--timeout",
-    metavar="S",
-    type=click.FloatRange(min=0),
-    default=30,
-    show_default=True,
-    help="With --up: wait at most this many seconds.",
-)
+@settle_timeout("With --up: wait at most this many seconds.")
 @click.pass_obj
 def command(
     settings: Settings,

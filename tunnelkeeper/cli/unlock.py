@@ -15,7 +15,7 @@ from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
 from tunnelkeeper.cli.terminal import Terminal
 from tunnelkeeper.cli.up import print_results
-from tunnelkeeper.cli.wait import is_settled, wait_until
+from tunnelkeeper.cli.wait import is_settled, settle_timeout, wait_until
 from tunnelkeeper.control import question_client
 from tunnelkeeper.control.client import decode_result
 from tunnelkeeper.control.payloads import Locked, Questions, Unlocking
@@ -38,14 +38,7 @@ if TYPE_CHECKING:
     callback=parse_duration,
     help="Keep the keys in memory for this long, such as 8h. Default: until `lock`, or the end.",
 )
-@click.option(
-    "--timeout",
-    metavar="S",
-    type=click.FloatRange(min=0),
-    default=30,
-    show_default=True,
-    help="Wait at most this many seconds for the tunnels, without the time for answers.",
-)
+@settle_timeout("Wait at most this many seconds for the tunnels, without the time for answers.")
 @click.pass_obj
 def unlock(
     settings: Settings,

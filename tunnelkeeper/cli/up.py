@@ -14,6 +14,7 @@ from tunnelkeeper.cli import background, launch, wait
 from tunnelkeeper.cli.answering import asking, asking_beside, no_questions
 from tunnelkeeper.cli.names import expand, expand_names
 from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
+from tunnelkeeper.cli.wait import settle_timeout
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
@@ -34,14 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--detach", is_flag=True, help="Run in the background; return when the tunnels are up."
 )
-@click.option(
-    "--timeout",
-    metavar="S",
-    type=click.FloatRange(min=0),
-    default=30,
-    show_default=True,
-    help="With --detach or a running supervisor: wait at most this many seconds.",
-)
+@settle_timeout("With --detach or a running supervisor: wait at most this many seconds.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until a running supervisor is done.")
 @no_questions
 @click.option(

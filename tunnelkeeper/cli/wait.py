@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,7 +18,7 @@ from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot
 from tunnelkeeper.presentation.tunnel_text import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable
 
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.control.client import Client
@@ -63,6 +64,17 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
     if late:
         raise TimeoutError(f"not {goal} within {timeout:g} s: {', '.join(t.name for t in late)}")
     return ExitCode.OK
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settle_timeout(text: str) -> Callable[[F], F]:
+    """Add --timeout to a command that waits until tunnels have settled. text: its help."""
+    seconds = click.FloatRange(min=0)
+    return click.option(
+        "--timeout", metavar="S", type=seconds, default=30, show_default=True, help=text
+    )
 
 
 class Answers:
