@@ -92,7 +92,7 @@ def test_an_action_on_one_tunnel_runs_at_once(verb: TunnelVerb) -> None:
 
 def test_an_action_on_several_tunnels_needs_confirmation() -> None:
     harness = ControllerHarness()
-    harness.controller.toggle_all_marks()
+    harness.controller.cursor.toggle_all_marks()
     harness.controller.control_tunnels("stop")
     assert harness.actions == []
     assert "stop 6 tunnels?" in harness.lines()[-1]
@@ -104,7 +104,7 @@ def test_an_action_on_several_tunnels_needs_confirmation() -> None:
 
 def test_no_cancels_the_action() -> None:
     harness = ControllerHarness()
-    harness.controller.toggle_all_marks()
+    harness.controller.cursor.toggle_all_marks()
     harness.controller.control_tunnels("restart")
     harness.controller.confirm(yes=False)
 
@@ -114,15 +114,15 @@ def test_no_cancels_the_action() -> None:
 
 def test_marks_are_set_for_one_tunnel_or_for_all_visible_ones() -> None:
     harness = ControllerHarness()
-    harness.controller.toggle_mark()
-    harness.controller.toggle_mark()
+    harness.controller.cursor.toggle_mark()
+    harness.controller.cursor.toggle_mark()
     assert harness.ui_state.marked == {"db", "deep"}
     harness.controller.edit_filter()
     harness.controller.on_text_changed("state=backoff")
     harness.controller.on_text_accepted("state=backoff")
-    harness.controller.toggle_all_marks()
+    harness.controller.cursor.toggle_all_marks()
     assert harness.ui_state.marked == {"away"}
-    harness.controller.toggle_all_marks()
+    harness.controller.cursor.toggle_all_marks()
     assert harness.ui_state.marked == set()
 
 

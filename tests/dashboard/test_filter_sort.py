@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.control.fakes import a_tunnel
 from tests.dashboard.sample_model import ALL, SUPERVISOR, make_model
 from tunnelkeeper.control.payloads import CountersEvent, ForwardCounters, TunnelCounters
-from tunnelkeeper.dashboard.filter_sort import SORT_KEYS, Filter, Sorting, SortKey, visible_tunnels
+from tunnelkeeper.dashboard.filter_sort import (
+    NO_PROBLEM,
+    SORT_KEYS,
+    Filter,
+    Sorting,
+    SortKey,
+    problem_rank,
+    visible_tunnels,
+)
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 
 def names(text: str = "", sorting: Sorting | None = None) -> list[str]:
@@ -74,3 +89,34 @@ def test_sorting_by_the_next_column_returns_to_the_order_of_the_file() -> None:
         sorting = sorting.next_column()
 
     assert sorting == Sorting()
+
+
+@given(st.permutations(ALL), st.sampled_from(SORT_KEYS), st.booleans())
+def test_problems_come_first_and_keep_the_order_of_the_table(
+    tunnels: list[TunnelSnapshot], key: SortKey, is_reversed: bool
+) -> None:
+    model = make_model(*tunnels)
+    plain = visible_tunnels(model, Filter(), Sorting(key, is_reversed))
+    ranked = visible_tunnels(model, Filter(), Sorting(key, is_reversed, problems_first=True))
+
+    ranks = [problem_rank(tunnel, model) for tunnel in ranked]
+    assert ranks == sorted(ranks)
+    for rank in set(ranks):
+        assert [t for t in ranked if problem_rank(t, model) == rank] == [
+            t for t in plain if problem_rank(t, model) == rank
+        ]
+    assert {t.name for t in ranked if problem_rank(t, model) == NO_PROBLEM} == {
+        "db",
+        "deep",
+        "spare",
+    }
+
+
+def test_another_attempt_leaves_a_row_in_its_place() -> None:
+    waiting = a_tunnel("away", "backoff", attempt=2)
+    trying = a_tunnel("away", "connecting", attempt=3)
+    first = a_tunnel("new", "connecting", attempt=1)
+    model = make_model(waiting)
+
+    assert problem_rank(waiting, model) == problem_rank(trying, model) < NO_PROBLEM
+    assert problem_rank(first, model) == NO_PROBLEM

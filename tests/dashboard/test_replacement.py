@@ -57,7 +57,7 @@ def test_a_row_follows_the_replacement_if_nothing_else_changes() -> None:
 
 def test_a_graceful_restart_of_several_tunnels_is_named_in_the_question() -> None:
     harness = ControllerHarness()
-    harness.controller.toggle_all_marks()
+    harness.controller.cursor.toggle_all_marks()
     harness.controller.control_tunnels("restart", graceful=True)
 
     assert "restart 6 tunnels gracefully?" in harness.text()

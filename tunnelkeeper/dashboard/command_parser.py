@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from tunnelkeeper.core.snapshot import StateName
 from tunnelkeeper.dashboard.filter_sort import SORT_KEYS, Filter, SortKey
+from tunnelkeeper.dashboard.folding import group_names
 from tunnelkeeper.presentation.formatting import did_you_mean
 
 if TYPE_CHECKING:
@@ -65,15 +66,30 @@ class SelectTunnel:
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """Fold or unfold a group. None: every group."""
+
+    group: str | None
+    is_folded: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SimpleCommand:
     """A command without arguments."""
 
-    name: Literal["reload", "help", "quit"]
+    name: SimpleName
 
 
-Command = ControlTunnels | SetFilter | SearchLog | SortBy | ShowLog | SelectTunnel | SimpleCommand
+SimpleName = Literal["problems", "reload", "help", "quit"]
+Command = (
+    ControlTunnels | SetFilter | SearchLog | SortBy | ShowLog | SelectTunnel | Fold | SimpleCommand
+)
 
-COMMAND_NAMES = (*TUNNEL_VERBS, "filter", "find", "sort", "log", "go", "reload", "help", "quit")
+COMMAND_NAMES = (
+    *TUNNEL_VERBS,
+    *("filter", "find", "sort", "log", "go", "fold", "unfold"),
+    *get_args(SimpleName),
+)
 
 
 class UnknownCommandError(Exception):
@@ -103,7 +119,9 @@ def parse(line: str, model: Model) -> Command:
             return ShowLog(_require_choice(rest or "all", ("all", "off", *model.tunnels), "tunnel"))
         case "go":
             return SelectTunnel(_require_choice(rest, model.tunnels, "tunnel"))
-        case "reload" | "help" | "quit" as simple:
+        case "fold" | "unfold" as folding:
+            return Fold(_parse_group(rest, model), folding == "fold")
+        case "problems" | "reload" | "help" | "quit" as simple:
             return SimpleCommand(simple)
     raise UnknownCommandError(f"no command {word!r}{did_you_mean(word, COMMAND_NAMES)}")
 
@@ -133,6 +151,8 @@ def completions(line: str, model: Model) -> list[str]:
             candidates = ("all", "off", *model.tunnels)
         case "go":
             candidates = model.tunnels
+        case "fold" | "unfold":
+            candidates = ("all", *group_names(model.tunnels.values()))
     return [word for word in candidates if word.startswith(last) and word not in before]
 
 
@@ -165,6 +185,12 @@ def _parse_targets(words: list[str], model: Model) -> tuple[str, ...] | None:
         else:
             names[_require_choice(word, model.tunnels, "tunnel")] = None
     return tuple(names)
+
+
+def _parse_group(word: str, model: Model) -> str | None:
+    if word in {"", "all"}:
+        return None
+    return _require_choice(word, group_names(model.tunnels.values()), "group")
 
 
 def _require_choice(word: str, choices: Iterable[str], kind: str) -> str:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard import command_parser, help_page
 from tunnelkeeper.dashboard.answering import Answering
-from tunnelkeeper.dashboard.filter_sort import Filter, Sorting, visible_tunnels
+from tunnelkeeper.dashboard.filter_sort import Filter
+from tunnelkeeper.dashboard.folding import FoldedGroup
 from tunnelkeeper.dashboard.log_pane import newest_first
 from tunnelkeeper.dashboard.question_controller import QuestionController
+from tunnelkeeper.dashboard.row_cursor import RowCursor
 from tunnelkeeper.dashboard.screen import Screen, render
 from tunnelkeeper.dashboard.status_bar import WAITING
 from tunnelkeeper.dashboard.table_rows import Table
@@ -54,11 +56,13 @@ class Controller:
     dispatch: Callable[[Action], None]
     screen: Screen = field(default_factory=Screen)
     questions: QuestionController = field(init=False)
+    cursor: RowCursor = field(init=False)
     _table: Table = field(init=False)
     _message_since: float | None = None
 
     def __post_init__(self) -> None:
         self._table = Table(self.ui_state.glyphs)
+        self.cursor = RowCursor(self.model, self.ui_state)
         self.questions = QuestionController(self.model, self.ui_state, self.dispatch)
 
     def draw(self, now: Moment, cells: int, height: int) -> Screen:
@@ -74,10 +78,6 @@ class Controller:
 
     # -- navigation --------------------------------------------------------------------------
 
-    def visible_tunnels(self) -> list[TunnelSnapshot]:
-        """Return the tunnels of the table, filtered and sorted."""
-        return visible_tunnels(self.model, self.ui_state.filter, self.ui_state.sorting)
-
     def move(self, rows: int) -> None:
         """Move the cursor by a number of rows, or scroll a page by lines. Negative is up."""
         mode = self.ui_state.mode
@@ -85,25 +85,34 @@ class Controller:
             first_line = max(0, min(len(mode.lines), mode.first_line + rows))
             self.ui_state.mode = replace(mode, first_line=first_line)
             return
-        tunnels = self.visible_tunnels()
-        if tunnels:
-            row = max(0, min(len(tunnels) - 1, self.ui_state.selected_row + rows))
-            self.select(tunnels[row].name)
+        self.cursor.move(rows)
+        self._fetch_missing_log()
 
     def move_pages(self, pages: int) -> None:
         """Move the cursor by a number of screens. Negative is up."""
         self.move(pages * max(1, len(self.screen.rows) - 1))
 
     def select(self, name: str) -> None:
-        """Put the cursor on a tunnel if the table shows it."""
-        names = [tunnel.name for tunnel in self.visible_tunnels()]
-        if name in names:
-            self.ui_state.selected, self.ui_state.selected_row = name, names.index(name)
+        """Put the cursor on a tunnel, or on its folded group, if the table shows it."""
+        if self.cursor.select(name):
             self._fetch_missing_log()
 
+    def open_row(self) -> None:
+        """Open or close the detail pane of the selected tunnel, or unfold the selected group."""
+        if isinstance(self.cursor.row(), FoldedGroup):
+            self.toggle_fold()
+        else:
+            self.toggle_detail()
+
     def toggle_detail(self) -> None:
-        """Open or close the detail pane of the selected tunnel."""
+        """Open or close the detail pane."""
         self.ui_state.is_detail_open = not self.ui_state.is_detail_open
+        self._fetch_missing_log()
+
+    def toggle_fold(self) -> None:
+        """Fold the group of the selected tunnel, or unfold the selected group."""
+        if obstacle := self.cursor.toggle_fold():
+            self._show_message(obstacle, is_error=True)
         self._fetch_missing_log()
 
     def cycle_log(self) -> None:
@@ -132,21 +141,11 @@ class Controller:
 
     def reverse_sorting(self) -> None:
         """Reverse the sort order."""
-        sorting = self.ui_state.sorting
-        self.ui_state.sorting = Sorting(sorting.key, not sorting.is_reversed)
+        self.ui_state.sorting = self.ui_state.sorting.reverse()
 
-    # -- marks -------------------------------------------------------------------------------
-
-    def toggle_mark(self) -> None:
-        """Mark or unmark the selected tunnel, and move to the next one."""
-        if self.ui_state.selected is not None:
-            self.ui_state.marked ^= {self.ui_state.selected}
-            self.move(1)
-
-    def toggle_all_marks(self) -> None:
-        """Mark all visible tunnels, or unmark all if they are marked already."""
-        names = {tunnel.name for tunnel in self.visible_tunnels()}
-        self.ui_state.marked = set() if names <= self.ui_state.marked else names
+    def toggle_problems_first(self) -> None:
+        """List the tunnels that have a problem first, or no longer."""
+        self.ui_state.sorting = self.ui_state.sorting.toggle_problems_first()
 
     # -- actions -----------------------------------------------------------------------------
 
@@ -265,13 +264,12 @@ class Controller:
             case command_parser.ShowLog(target):
                 self._show_log_of(target)
             case command_parser.SelectTunnel(name):
-                self.select(name)
-            case command_parser.SimpleCommand("reload"):
-                self.ask_to_reload()
-            case command_parser.SimpleCommand("help"):
-                self.show_help()
-            case command_parser.SimpleCommand("quit"):
-                self.quit()
+                self.cursor.reveal(name)
+                self._fetch_missing_log()
+            case command_parser.Fold(group, is_folded):
+                self.cursor.set_folded(group, is_folded=is_folded)
+            case command_parser.SimpleCommand(name):
+                _SIMPLE_COMMANDS[name](self)
 
     # -- pages and messages ------------------------------------------------------------------
 
@@ -302,23 +300,32 @@ class Controller:
             return [tunnels[name] for name in names if name in tunnels]
         if self.ui_state.marked:
             return [tunnel for tunnel in tunnels.values() if tunnel.name in self.ui_state.marked]
-        selected = tunnels.get(self.ui_state.selected or "")
-        return [selected] if selected else []
+        return list(self.cursor.tunnels())
 
     def _show_log_of(self, target: str) -> None:
         match target:
             case "all" | "off":
                 self.show_log("all" if target == "all" else "off")
             case name:
-                self.select(name)
+                self.cursor.reveal(name)
                 self.show_log("selected")
 
     def _fetch_missing_log(self) -> None:
         """Fetch the log of the selected tunnel, since the shared log may not reach back as far."""
         name = self.ui_state.selected
         is_shown = self.ui_state.is_detail_open or self.ui_state.log_scope == "selected"
+        if self.ui_state.selected_group is not None:
+            return  # the shared log is enough for several tunnels
         if is_shown and name is not None and self.model.tunnel_records(name) is None:
             self.dispatch(FetchLog(name))
 
     def _show_message(self, text: str, *, is_error: bool = False) -> None:
         self.ui_state.message, self._message_since = Message(text, is_error), None
+
+
+_SIMPLE_COMMANDS: dict[command_parser.SimpleName, Callable[[Controller], None]] = {
+    "problems": Controller.toggle_problems_first,
+    "reload": Controller.ask_to_reload,
+    "help": Controller.show_help,
+    "quit": Controller.quit,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tunnelkeeper.presentation.tunnel_text import first_failure, format_forward, format_host_chain
@@ -40,6 +40,9 @@ URGENCY: tuple[StateName, ...] = (
 )
 """The states in their sort order: those that need the user come first."""
 
+NO_PROBLEM = 3
+"""The rank of a tunnel that does not need the user."""
+
 LARGEST_FIRST = frozenset({"rtt", "in", "out", "open", "restarts"})
 
 
@@ -49,6 +52,8 @@ class Sorting:
 
     key: SortKey = "config"
     is_reversed: bool = False
+    problems_first: bool = False
+    """Whether tunnels with a problem precede all others. Each part has this order."""
 
     @property
     def is_descending(self) -> bool:
@@ -57,11 +62,20 @@ class Sorting:
 
     def next_column(self) -> Sorting:
         """Return the default order of the next column."""
-        return Sorting(SORT_KEYS[(SORT_KEYS.index(self.key) + 1) % len(SORT_KEYS)])
+        key = SORT_KEYS[(SORT_KEYS.index(self.key) + 1) % len(SORT_KEYS)]
+        return replace(self, key=key, is_reversed=False)
+
+    def reverse(self) -> Sorting:
+        """Return the opposite order."""
+        return replace(self, is_reversed=not self.is_reversed)
+
+    def toggle_problems_first(self) -> Sorting:
+        """Return the order with the tunnels that have a problem first, or no longer first."""
+        return replace(self, problems_first=not self.problems_first)
 
     def toggle(self, key: SortKey) -> Sorting:
         """Return the order by a column, reversed if that column is selected already."""
-        return Sorting(key, self.key == key and not self.is_reversed)
+        return replace(self, key=key, is_reversed=self.key == key and not self.is_reversed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +111,26 @@ def visible_tunnels(model: Model, tunnel_filter: Filter, sorting: Sorting) -> li
     tunnels = list(model.tunnels.values())
     if tunnel_filter:
         tunnels = [tunnel for tunnel in tunnels if tunnel_filter.matches(tunnel)]
-    if sorting.key == "config":
-        return tunnels[::-1] if sorting.is_reversed else tunnels
-    key = _SORT_FUNCTIONS[sorting.key]
-    return sorted(tunnels, key=lambda tunnel: key(tunnel, model), reverse=sorting.is_descending)
+    if sorting.key != "config":
+        key = _SORT_FUNCTIONS[sorting.key]
+        tunnels.sort(key=lambda tunnel: key(tunnel, model), reverse=sorting.is_descending)
+    elif sorting.is_reversed:
+        tunnels.reverse()
+    if sorting.problems_first:
+        tunnels.sort(key=lambda tunnel: problem_rank(tunnel, model))
+    return tunnels
+
+
+def problem_rank(tunnel: TunnelSnapshot, model: Model) -> int:
+    """Return how urgently a tunnel needs the user, from 0; NO_PROBLEM if it does not.
+
+    Another attempt ranks as the wait before it, so that a row does not move with each attempt.
+    """
+    if tunnel.state == "blocked" or model.awaited_by(tunnel.name) is not None:
+        return 0
+    if tunnel.state == "backoff" or (tunnel.state == "connecting" and tunnel.attempt > 1):
+        return 1
+    return 2 if tunnel.state == "degraded" else NO_PROBLEM
 
 
 def _searchable_text(tunnel: TunnelSnapshot) -> str:

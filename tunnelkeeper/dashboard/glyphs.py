@@ -36,6 +36,7 @@ class Glyphs:
     descending: str
     arrow: str
     marked: str
+    folded: str
     dot: str
     enter: str
     frame: str
@@ -69,6 +70,7 @@ UNICODE = Glyphs(
     descending="▼",
     arrow="→",
     marked="▎",
+    folded="▸",
     dot="·",
     enter="↵",
     frame="┌┐└┘│",
@@ -95,6 +97,7 @@ ASCII = Glyphs(
     descending="v",
     arrow="->",
     marked="|",
+    folded="#",
     dot="-",
     enter="Enter",
     frame="++++|",

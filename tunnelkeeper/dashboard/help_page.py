@@ -18,11 +18,13 @@ KEYS = (
     ("s  x  r", "start, stop, restart the tunnel or marked"),
     ("p", "restart gracefully: transfers can finish"),
     ("w", "retry now, without waiting"),
-    ("Space  a", "mark the tunnel; mark all shown, or none"),
+    ("Space", "fold or unfold the group of the tunnel"),
+    ("m, Insert  a", "mark the tunnel; mark all shown, or none"),
     ("A", "answer a question: passphrase, code, host key"),
     ("R", "reload the config file"),
     ("/", "filter: words, state=up,backoff, group=work"),
     ("o  O", "sort by the next column; reverse the order"),
+    ("!", "list tunnels that have a problem first"),
     ("l", "switch the log: all, selected tunnel, off"),
     ("f", "search the log; [ ] scroll it"),
     (":", "enter a command; Tab completes it"),
@@ -37,6 +39,8 @@ COMMANDS = (
     (":sort", "COLUMN; repeat it to reverse the order"),
     (":log", "all, off or NAME"),
     (":go", "NAME"),
+    (":fold :unfold", "GROUP; default: every group"),
+    (":problems", "the same as !"),
     (":reload :help :quit", ""),
 )
 STATES: tuple[tuple[StateName, str], ...] = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.dashboard.folding import members
 from tunnelkeeper.dashboard.glyphs import pane_title
 from tunnelkeeper.dashboard.text_width import Line, fit_line, wrap
 from tunnelkeeper.presentation.formatting import parse_time
@@ -23,13 +24,16 @@ def render_log_pane(
 ) -> list[Line]:
     """Return the pane with exactly `height` lines. The first line is its title."""
     glyphs = ui_state.glyphs
-    name = f"log of {ui_state.selected}" if ui_state.log_scope == "selected" else "log"
+    name = "log"
+    if ui_state.log_scope == "selected":
+        group = ui_state.selected_group
+        name = f"log of {ui_state.selected if group is None else f'group {group}'}"
     title: Line = [("class:title", glyphs.printable(name))]
     position = f"{ui_state.log_offset} back" if ui_state.log_offset else "following"
     right: Line = [("class:quiet", position)]
     if ui_state.search:
         right = [("class:search", f"/{glyphs.printable(ui_state.search)}"), ("", "  "), *right]
-    with_name = ui_state.log_scope == "all"
+    with_name = ui_state.log_scope == "all" or ui_state.selected_group is not None
     lines: list[Line] = []
     for record in islice(newest_first(model, ui_state), ui_state.log_offset, None):
         record_lines = render_record(record, now, cells - 1, glyphs, with_name=with_name)
@@ -46,16 +50,24 @@ def render_log_pane(
 def newest_first(model: Model, ui_state: UiState) -> Iterator[LogRecord]:
     """Yield the records that match the scope and the search of the pane, newest first."""
     records: Sequence[LogRecord] = model.records
-    if ui_state.log_scope == "selected" and ui_state.selected is not None:
-        own = model.tunnel_records(ui_state.selected)
+    names = _selected_names(model, ui_state) if ui_state.log_scope == "selected" else None
+    if names is not None and len(names) == 1:
+        own = model.tunnel_records(next(iter(names)))
         records = own if own is not None else model.records
     search = ui_state.search.lower()
     for record in reversed(records):
-        if ui_state.log_scope == "selected" and record.tunnel != ui_state.selected:
+        if names is not None and record.tunnel not in names:
             continue
         if search and search not in f"{record.tunnel}: {record.message}".lower():
             continue
         yield record
+
+
+def _selected_names(model: Model, ui_state: UiState) -> set[str]:
+    """Return the selected tunnel, or all tunnels of the selected group."""
+    if ui_state.selected_group is not None:
+        return members(model, ui_state.selected_group)
+    return set() if ui_state.selected is None else {ui_state.selected}
 
 
 def render_record(

@@ -76,7 +76,7 @@ def _create_handler(
 
 
 def _on_table_click(controller: Controller, x: int, y: int) -> None:
-    """Sort by the clicked title, select the clicked tunnel, or open it if it is selected."""
+    """Sort by the clicked title, select the clicked row, or open it if it is selected."""
     row = y - TABLE_HEADING_LINES
     if row == -1:
         column = find_column(controller.screen.columns, x)
@@ -84,7 +84,7 @@ def _on_table_click(controller: Controller, x: int, y: int) -> None:
             controller.sort_by(column.sort_key)
     elif 0 <= row < len(controller.screen.rows):
         name = controller.screen.rows[row]
-        if name == controller.ui_state.selected:
-            controller.toggle_detail()
+        if name in {tunnel.name for tunnel in controller.cursor.tunnels()}:
+            controller.open_row()
         else:
             controller.select(name)

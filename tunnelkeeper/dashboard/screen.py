@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.dashboard.answering import Answering
 from tunnelkeeper.dashboard.columns import Column, render_heading
 from tunnelkeeper.dashboard.detail_pane import render_detail
-from tunnelkeeper.dashboard.filter_sort import Sorting, visible_tunnels
+from tunnelkeeper.dashboard.folding import FoldedGroup, Row, find_row, table_rows, tunnels_of
 from tunnelkeeper.dashboard.glyphs import pane_title
+from tunnelkeeper.dashboard.group_row import render_group_detail, render_group_row
 from tunnelkeeper.dashboard.header import render_header
 from tunnelkeeper.dashboard.help_page import render_page
 from tunnelkeeper.dashboard.log_pane import render_log_pane
@@ -23,7 +24,6 @@ from tunnelkeeper.dashboard.ui_state import Moment, Reading, UiState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tunnelkeeper.core.snapshot import TunnelSnapshot
     from tunnelkeeper.dashboard.model import Model
 
 TWO_LINE_HEADER_HEIGHT = 20
@@ -56,7 +56,7 @@ class Screen:
     log: list[Line] = field(default_factory=list)
     bar: list[Line] = field(default_factory=list)
     rows: tuple[str, ...] = ()
-    """Names of the tunnels with a visible row, from top to bottom."""
+    """The name of a tunnel in each visible row, from top to bottom."""
     columns: tuple[tuple[Column, int], ...] = ()
     hints: tuple[Hint, ...] = ()
 
@@ -82,8 +82,8 @@ def render(
 ) -> Screen:
     """Render the screen. Selection and scroll position in `ui_state` follow the shown tunnels."""
     glyphs = ui_state.glyphs
-    tunnels = visible_tunnels(model, ui_state.filter, ui_state.sorting)
-    selected = resolve_selection(ui_state, tunnels)
+    all_rows = table_rows(model, ui_state)
+    selected = resolve_selection(ui_state, all_rows)
     hints = tuple(select_hints(model, ui_state, selected, cells))
     bar = [render_status_bar(model, ui_state, selected, cells)]
     header_lines = 2 if height >= TWO_LINE_HEADER_HEIGHT else 1
@@ -91,24 +91,27 @@ def render(
     if isinstance(ui_state.mode, Reading) or model.supervisor is None:
         room = max(1, height - header_lines - 1)
         return Screen(header, _render_page(model, ui_state, cells, room), bar=bar, hints=hints)
-    detail: list[Line] = []
-    if ui_state.is_detail_open and selected:
-        detail = render_detail(selected, model, now, cells, glyphs)
-    heights = compute_heights(
-        height, len(tunnels), len(detail), has_log=ui_state.log_scope != "off"
-    )
+    detail = _render_detail_pane(selected, model, ui_state, table, now, cells)
+    notice = [] if all_rows else _render_empty_table(ui_state, cells)
+    row_lines = len(all_rows) or len(notice)
+    heights = compute_heights(height, row_lines, len(detail), has_log=ui_state.log_scope != "off")
     row_count = heights.body - TABLE_HEADING_LINES
-    keep_selection_visible(ui_state, len(tunnels), row_count)
+    keep_selection_visible(ui_state, len(all_rows), row_count)
+    tunnels = [row for row in all_rows if not isinstance(row, FoldedGroup)]
     columns = table.fit_columns(tunnels, model, cells)
-    rows = tunnels[ui_state.first_row : ui_state.first_row + max(0, row_count)]
+    rows = all_rows[ui_state.first_row : ui_state.first_row + max(0, row_count)]
     body = [
-        _render_table_title(tunnels, model, ui_state, cells),
+        _render_table_title(all_rows, model, ui_state, cells),
         render_heading(columns, ui_state, cells),
     ]
-    for tunnel in rows:
-        row = table.render_row(tunnel, columns, model, ui_state, now)
-        line = fit_line(row, cells, glyphs.ellipsis)
-        body.append(highlight(line) if tunnel is selected else line)
+    for row in rows:
+        if isinstance(row, FoldedGroup):
+            line = render_group_row(row, ui_state)
+        else:
+            line = table.render_row(row, columns, model, ui_state, now)
+        line = fit_line(line, cells, glyphs.ellipsis)
+        body.append(highlight(line) if row is selected else line)
+    body += notice
     log = _render_log_or_notes(model, ui_state, now, cells, heights.log)
     is_answering = isinstance(ui_state.mode, Answering)
     if is_answering or isinstance(model.feed_state, Disconnected):
@@ -126,46 +129,72 @@ def render(
         detail,
         log,
         bar,
-        tuple(tunnel.name for tunnel in rows),
+        tuple(tunnels_of(row)[0].name for row in rows),
         tuple(columns),
         hints,
     )
 
 
-def resolve_selection(
-    ui_state: UiState, tunnels: Sequence[TunnelSnapshot]
-) -> TunnelSnapshot | None:
-    """Return the selected tunnel. If it is gone, select the tunnel that is now in its row."""
-    if not tunnels:
+def resolve_selection(ui_state: UiState, rows: Sequence[Row]) -> Row | None:
+    """Return the selected row. If it is gone, select the row that is now in its place.
+
+    A folded group stays selected if only some of its tunnels are gone.
+    """
+    if not rows:
         return None
-    for index, tunnel in enumerate(tunnels):
-        if tunnel.name == ui_state.selected:
-            ui_state.selected_row = index
-            return tunnel
-    ui_state.selected_row = min(ui_state.selected_row, len(tunnels) - 1)
-    ui_state.selected = tunnels[ui_state.selected_row].name
-    return tunnels[ui_state.selected_row]
+    index = find_row(rows, ui_state.selected)
+    if index is None:
+        groups = [row.name if isinstance(row, FoldedGroup) else None for row in rows]
+        index = min(ui_state.selected_row, len(rows) - 1)
+        if ui_state.selected_group is not None and ui_state.selected_group in groups:
+            index = groups.index(ui_state.selected_group)
+        ui_state.selected = tunnels_of(rows[index])[0].name
+    row = rows[index]
+    ui_state.selected_row = index
+    ui_state.selected_group = row.name if isinstance(row, FoldedGroup) else None
+    return row
 
 
 def keep_selection_visible(ui_state: UiState, count: int, row_count: int) -> None:
-    """Scroll the table of `count` tunnels so that the selected row is among the visible ones."""
+    """Scroll the table of `count` rows so that the selected row is among the visible ones."""
     row = ui_state.selected_row
     top = max(min(ui_state.first_row, row), row - max(1, row_count) + 1)
     max_top = max(0, count - row_count)
     ui_state.first_row = max(0, min(top, max_top))
 
 
-def _render_table_title(
-    tunnels: Sequence[TunnelSnapshot], model: Model, ui_state: UiState, cells: int
-) -> Line:
+def _render_detail_pane(
+    selected: Row | None, model: Model, ui_state: UiState, table: Table, now: Moment, cells: int
+) -> list[Line]:
+    """Return the pane of the selected tunnel or folded group. Empty if it is closed."""
+    if selected is None or not ui_state.is_detail_open:
+        return []
+    if isinstance(selected, FoldedGroup):
+        return render_group_detail(selected, model, table, ui_state, cells)
+    return render_detail(selected, model, now, cells, ui_state.glyphs)
+
+
+def _render_empty_table(ui_state: UiState, cells: int) -> list[Line]:
+    """Return why the table has no rows, and what to do about it."""
+    text, hint = "the config file has no tunnels", "e edits it"
+    if ui_state.filter:
+        text = f"no tunnel matches '{ui_state.glyphs.printable(ui_state.filter.text.strip())}'"
+        hint = "Esc clears the filter"
+    lines = [("class:notice", line) for line in wrap(text, cells - 3)]
+    return [[("", "   "), line] for line in (*lines, ("class:hint", hint))]
+
+
+def _render_table_title(rows: Sequence[Row], model: Model, ui_state: UiState, cells: int) -> Line:
     glyphs, sorting = ui_state.glyphs, ui_state.sorting
     total = len(model.tunnels)
     title: Line = [("class:title", "tunnels"), ("class:quiet", f" {total}")]
     right: Line = []
     if ui_state.filter:
-        title = [title[0], ("class:quiet", f" {len(tunnels)} of {total}")]
+        title = [title[0], ("class:quiet", f" {len(rows)} of {total}")]
         right = [("class:search", f"/{glyphs.printable(ui_state.filter.text)}")]
-    if sorting != Sorting():
+    if sorting.problems_first:
+        right = [*right, ("class:quiet", "  problems first")]
+    if (sorting.key, sorting.is_reversed) != ("config", False):
         arrow = glyphs.descending if sorting.is_descending else glyphs.ascending
         right = [*right, ("class:quiet", f"  by {sorting.key} {arrow}")]
     if ui_state.marked:

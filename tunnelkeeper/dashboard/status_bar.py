@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.answering import Answering
+from tunnelkeeper.dashboard.folding import FoldedGroup, group_of
 from tunnelkeeper.dashboard.model import Connected, Disconnected
 from tunnelkeeper.dashboard.table_rows import CONNECTED
 from tunnelkeeper.dashboard.text_width import Line, fit_line, line_width
@@ -13,6 +14,7 @@ from tunnelkeeper.dashboard.ui_state import Confirming, Reading, UiState
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import TunnelSnapshot
+    from tunnelkeeper.dashboard.folding import Row
     from tunnelkeeper.dashboard.glyphs import Glyphs
     from tunnelkeeper.dashboard.model import Model
 
@@ -44,9 +46,7 @@ class Hint:
         return [("", "  "), key, ("class:quiet", f" {self.label}")]
 
 
-def render_status_bar(
-    model: Model, ui_state: UiState, selected: TunnelSnapshot | None, cells: int
-) -> Line:
+def render_status_bar(model: Model, ui_state: UiState, selected: Row | None, cells: int) -> Line:
     """Return exactly one line. A question comes before a message, and a message before the keys."""
     glyphs, message = ui_state.glyphs, ui_state.message
     hints = select_hints(model, ui_state, selected, cells)
@@ -61,9 +61,7 @@ def render_status_bar(
     return fit_line(keys, cells, "")
 
 
-def select_hints(
-    model: Model, ui_state: UiState, selected: TunnelSnapshot | None, cells: int
-) -> list[Hint]:
+def select_hints(model: Model, ui_state: UiState, selected: Row | None, cells: int) -> list[Hint]:
     """Return the keys that apply and fit. The keys for help and quit always stay."""
     match ui_state.mode:
         case Confirming():
@@ -93,7 +91,7 @@ def find_hint(hints: list[Hint], x: int) -> Hint | None:
     return None
 
 
-def _main_hints(model: Model, ui_state: UiState, selected: TunnelSnapshot | None) -> list[Hint]:
+def _main_hints(model: Model, ui_state: UiState, selected: Row | None) -> list[Hint]:
     if not isinstance(model.feed_state, Connected):
         hints: list[Hint] = []
         if isinstance(model.feed_state, Disconnected):
@@ -103,11 +101,20 @@ def _main_hints(model: Model, ui_state: UiState, selected: TunnelSnapshot | None
         return hints
     hints = [Hint("A", "answer")] if _typed_questions(model) else []
     hints += _tunnel_hints(ui_state, selected)
-    hints += [Hint("/", "filter"), Hint("l", "log"), Hint("o", "sort"), Hint("a", "all")]
-    if ui_state.marked or (selected is not None and selected.state in CONNECTED):
+    hints += [Hint("/", "filter"), Hint("l", "log")]
+    if isinstance(selected, FoldedGroup):
+        hints.append(Hint("space", "unfold", "Space"))
+    elif selected is not None and group_of(selected) is not None and not ui_state.filter:
+        hints.append(Hint("space", "fold", "Space"))
+    hints += [Hint("o", "sort"), Hint("a", "all")]
+    if ui_state.marked or isinstance(selected, FoldedGroup) or _is_connected(selected):
         hints.append(Hint("p", "restart gracefully"))
     hints += [Hint("R", "reload"), Hint(":", "command")]
     return hints
+
+
+def _is_connected(selected: TunnelSnapshot | None) -> bool:
+    return selected is not None and selected.state in CONNECTED
 
 
 def _typed_questions(model: Model) -> int:
@@ -130,16 +137,13 @@ def _answering_hints(answering: Answering, model: Model, glyphs: Glyphs) -> list
     return [*hints, Hint("c-n", "next question", "Ctrl-N")] if others else hints
 
 
-def _tunnel_hints(ui_state: UiState, selected: TunnelSnapshot | None) -> list[Hint]:
+def _tunnel_hints(ui_state: UiState, selected: Row | None) -> list[Hint]:
     if ui_state.marked:
-        count = len(ui_state.marked)
-        return [
-            Hint("s", f"start {count}"),
-            Hint("x", f"stop {count}"),
-            Hint("r", f"restart {count}"),
-        ]
+        return _hints_for_several(len(ui_state.marked))
     if selected is None:
         return []
+    if isinstance(selected, FoldedGroup):
+        return _hints_for_several(len(selected.tunnels))
     hints = [Hint("enter", "close" if ui_state.is_detail_open else "detail", ui_state.glyphs.enter)]
     if selected.state == "stopped":
         return [*hints, Hint("s", "start")]
@@ -148,3 +152,11 @@ def _tunnel_hints(ui_state: UiState, selected: TunnelSnapshot | None) -> list[Hi
     if selected.state in CONNECTED or selected.state == "connecting":
         return [*hints, Hint("x", "stop"), Hint("r", "restart")]
     return hints
+
+
+def _hints_for_several(count: int) -> list[Hint]:
+    return [
+        Hint("s", f"start {count}"),
+        Hint("x", f"stop {count}"),
+        Hint("r", f"restart {count}"),
+    ]

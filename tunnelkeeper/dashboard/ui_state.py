@@ -84,6 +84,10 @@ class UiState:
     """The number of records that the log is scrolled back from its end."""
     selected_row: int = 0
     """The last row of the selected tunnel. If it disappears, the cursor stays on this row."""
+    selected_group: str | None = None
+    """The folded group under the cursor, if any. `selected` is one of its tunnels."""
+    folded: set[str] = field(default_factory=set)
+    """The names of the folded groups. A group that leaves the config file stays folded."""
     search: str = ""
     notes: tuple[str, ...] = ()
     """Lines that the log pane can show instead of the log: the suggestions of the demo."""
