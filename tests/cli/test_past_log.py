@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import past_log
-from tunnelkeeper.cli.past_log import parse_lines, read_end
+from tunnelkeeper.cli.past_log import parse_lines, read_end, read_rotated
+from tunnelkeeper.control import log_files
+from tunnelkeeper.net.rotating_file import old_file
 from tunnelkeeper.systemd.journal import read_journal
 
 if TYPE_CHECKING:
@@ -157,14 +159,44 @@ def test_without_journalctl_there_is_no_journal(monkeypatch: pytest.MonkeyPatch)
     assert read_journal(10) == []
 
 
-def test_only_the_end_of_a_large_file_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(past_log, "SIZE_LIMIT", 10)
+def test_only_the_end_of_a_large_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "log"
     file.write_text("first\nsecond\nthird\n")
 
-    assert read_end(file) == ["third"]
+    assert read_end(file, 10) == ["third"]
+
+
+def test_the_lines_of_rotated_files_come_first(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    for number, text in enumerate(("5\n6\n", "3\n4\n", "1\n2\n")):
+        old_file(file, number).write_text(text)
+
+    assert read_rotated(file) == ["1", "2", "3", "4", "5", "6"]
+    assert read_rotated(file, 7) == ["4", "5", "6"]
+    assert read_rotated(file, 3) == ["6"]
+
+
+def test_logs_reads_on_in_the_rotated_files(tool: Tool, log_file: Path) -> None:
+    log_file.rename(old_file(log_file, 1))
+    log_file.write_text("2026-11-29T12:00:03+01:00 info    web: down\n")
+
+    assert tool("logs", "web").out == (
+        "2026-11-29T11:00:02Z info    web: up\n2026-11-29T11:00:03Z info    web: down\n"
+    )
+
+
+def test_the_file_that_the_last_supervisor_of_this_socket_wrote_is_read(
+    tool: Tool, log_file: Path
+) -> None:
+    other = log_file.with_name("tunnelkeeper-2.log")
+    other.write_text("2026-11-29T11:00:00+01:00 info    web: of this socket\n")
+    os.close(log_files.claim(log_file, tool.home / "other.sock"))
+    os.close(log_files.claim(other, tool.socket))
+
+    assert tool("logs", "-n", "1").out.endswith("of this socket\n")
+    assert tool("--socket", str(tool.home / "other.sock"), "logs", "-n", "1").out.endswith(
+        "web: up\n"
+    )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

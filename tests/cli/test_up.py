@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -8,6 +10,7 @@ import pytest
 
 from tests.control.fakes import REFUSED, RunningServer, a_tunnel
 from tunnelkeeper.cli import background, launch
+from tunnelkeeper.control import log_files
 from tunnelkeeper.control.payloads import TunnelEvent
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ class RunRequest(NamedTuple):
     names: tuple[str, ...]
     group: str | None
     ready: str = "tried"
+    log_file: Path | None = None
 
 
 class FakeLaunch:
@@ -40,6 +44,7 @@ class FakeLaunch:
     def __init__(self) -> None:
         self.script = SUPERVISOR
         self.foreground_runs: list[RunRequest] = []
+        self.log_file: Path | None = None
 
     def run(
         self,
@@ -49,13 +54,20 @@ class FakeLaunch:
         group: str | None,
         ready: str,
         _on_started: Callable[[list[str]], None],
+        log_file: Path | None,
     ) -> int:
-        self.foreground_runs.append(RunRequest(config, socket, names, group, ready))
+        self.foreground_runs.append(RunRequest(config, socket, names, group, ready, log_file))
         return 7
 
     def command_line(
-        self, _config: Path, socket: Path, names: tuple[str, ...], _group: str | None
+        self,
+        _config: Path,
+        socket: Path,
+        names: tuple[str, ...],
+        _group: str | None,
+        log_file: Path | None,
     ) -> list[str]:
+        self.log_file = log_file
         return [sys.executable, "-c", self.script, str(socket), *names]
 
 
@@ -68,7 +80,7 @@ def launched(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLaunch
     started: list[subprocess.Popen[bytes]] = []
     start = background.start
 
-    def start_and_keep(arguments: list[str], log: Path) -> background.BackgroundProcess:
+    def start_and_keep(arguments: list[str], log: Path | None) -> background.BackgroundProcess:
         process = start(arguments, log)
         started.append(process.process)
         return process
@@ -173,6 +185,63 @@ def test_detach_starts_a_supervisor_in_its_own_session(tool: Tool) -> None:
     assert tool("down").code == 0
 
 
+def test_the_log_file_is_passed_to_the_supervisor(
+    tool: Tool, launched: FakeLaunch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tool.home)
+    assert tool("up", "--log-file", "own.log").code == 7
+
+    [request] = launched.foreground_runs
+    assert request.log_file == tool.home / "own.log"
+    assert request.log_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_named_log_file_that_cannot_be_written_starts_nothing(
+    tool: Tool, launched: FakeLaunch
+) -> None:
+    done = tool("up", "--log-file", str(tool.home / "no" / "own.log"))
+
+    assert (done.code, launched.foreground_runs) == (1, [])
+    assert done.err == (
+        f"tunnelkeeper: cannot write the log {tool.home}/no/own.log: No such file or directory\n"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_second_supervisor_writes_to_a_log_of_its_own(tool: Tool, launched: FakeLaunch) -> None:
+    usual = tool.home / "state" / "tunnelkeeper" / "tunnelkeeper.log"
+    usual.parent.mkdir(parents=True)
+    claim = log_files.claim(usual, tool.home / "other.sock")
+    assert tool("up", "--detach").code == 0
+    os.close(claim)
+
+    assert launched.log_file == usual.with_name("tunnelkeeper-2.log")
+    assert not usual.exists()
+    assert tool("down").code == 0
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_supervisor_starts_without_a_log_if_the_disk_is_full(
+    tool: Tool, launched: FakeLaunch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(log_files, "choose", refuse)
+    done = tool("up", "--detach")
+
+    assert (done.code, done.out, launched.log_file) == (0, "up: db\n", None)
+    assert "warning: the log cannot be written to" in done.err
+    assert tool("down").code == 0
+
+
+def test_the_output_is_found_in_a_log_that_was_rotated_meanwhile(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("new\n")
+
+    assert background.tail(log, 1000) == ["new"]
+
+
 def test_the_output_of_a_supervisor_that_exits_at_once_is_reported(
     tool: Tool, launched: FakeLaunch
 ) -> None:
@@ -216,9 +285,11 @@ sys.exit(1)
 
 
 def test_the_background_process_gets_the_same_arguments() -> None:
-    arguments = launch.command_line(Path("/c.toml"), Path("/s.sock"), ("-odd", "db"), "work")
+    arguments = launch.command_line(
+        Path("/c.toml"), Path("/s.sock"), ("-odd", "db"), "work", Path("/l")
+    )
 
     assert arguments[1:] == [
         *("-m", "tunnelkeeper", "--config", "/c.toml", "--socket", "/s.sock"),
-        *("up", "--group", "work", "--", "-odd", "db"),
+        *("up", "--log-file", "/l", "--group", "work", "--", "-odd", "db"),
     ]

@@ -15,6 +15,8 @@ from tests.e2e.sandbox import Sandbox, socks_tunnel, tunnel_table
 from tests.e2e.server_process import is_running
 from tests.e2e.services import echo, hash_sink
 from tests.e2e.waiting import wait_until
+from tunnelkeeper.net.rotating_file import SIZE_LIMIT, old_file
+from tunnelkeeper.paths import log_path
 
 
 def test_a_second_up_starts_the_named_tunnels_in_the_running_supervisor(sandbox: Sandbox) -> None:
@@ -74,6 +76,25 @@ def test_up_detach_returns_when_the_tunnels_are_up(sandbox: Sandbox) -> None:
     assert not program.socket.exists()
     wait_until(lambda: not is_running(supervisor))
     assert program.run("status").returncode == 3
+
+
+def test_the_log_of_a_supervisor_in_the_background_is_rotated(sandbox: Sandbox) -> None:
+    program = sandbox.program(tunnel_table("t", sandbox.sshd().port, f'socks = "{free_port()}"'))
+    program.succeed("up", "--detach")
+    program.succeed("down")
+    log = log_path(program.environment)
+    line = "2026-11-29T12:00:00Z info    before\n"
+    log.write_text(line * (SIZE_LIMIT // len(line)))
+
+    program.succeed("up", "--detach")
+    program.succeed("down")
+
+    assert old_file(log, 1).read_text().endswith(f"{line}{line}")
+    assert log.read_text().splitlines()[-1].endswith("ended")
+    assert [file.stat().st_mode & 0o777 for file in log.parent.glob("*.log*")] == [0o600] * 3
+    shown = program.run("logs", "-n", "1000", "--utc").stdout
+    assert shown.count("before") > 900
+    assert shown.endswith("ended\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

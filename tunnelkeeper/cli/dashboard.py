@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config import ConfigError, load
@@ -121,9 +120,10 @@ def supervisor_starter(settings: Settings) -> Callable[[str | None], Callable[[]
         except ConfigError as error:
             problems = tuple(str(problem) for problem in error.problems)
             raise StartError("the config file has problems", problems) from error
-        arguments = launch.command_line(config, socket, (), None)
         try:
-            started = background.start(arguments, paths.log_path(os.environ))
+            log = background.log_for(socket, os.environ)
+            arguments = launch.command_line(config, socket, (), None, log)
+            started = background.start(arguments, log)
         except OSError as error:
             raise StartError(f"{error.filename}: {error.strerror}") from error
 

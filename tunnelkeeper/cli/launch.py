@@ -80,15 +80,17 @@ def run(
     group: str | None,
     ready: Ready,
     on_started: Callable[[list[str], Quiet], None] = lambda *_: None,
+    log_file: Path | None = None,
 ) -> int:
     """Run the supervisor. Return its exit code.
 
     on_started: called once, when the socket is served, with the tunnels that were started and with
     a function that returns a context in which nothing is logged on standard error.
+    log_file: where the log goes; None for standard error.
     """
     from tunnelkeeper.daemon import main
 
-    return main.run(str(config), socket, names, group, ready, on_started)
+    return main.run(str(config), socket, names, group, ready, on_started, log_file)
 
 
 def connect(
@@ -136,11 +138,13 @@ def autossh(
 
 
 def command_line(
-    config: Path, socket: Path, names: tuple[str, ...], group: str | None
+    config: Path, socket: Path, names: tuple[str, ...], group: str | None, log_file: Path | None
 ) -> list[str]:
     """Return the arguments of a process that does what run() does."""
     arguments = [sys.executable, "-m", "tunnelkeeper"]
     arguments += ["--config", str(config), "--socket", str(socket), "up"]
+    if log_file is not None:
+        arguments += ["--log-file", str(log_file)]
     if group is not None:
         arguments += ["--group", group]
     return [*arguments, "--", *names]

@@ -61,7 +61,7 @@ def command(
     try:
         client = settings.client()
     except NoSupervisorError:
-        past = past_log.find_past_log(os.environ, names, lines)
+        past = past_log.find_past_log(os.environ, settings.socket, names, lines)
         if past is None:
             raise
         click.echo(f"no supervisor is running; this is the end of {past.source}:", err=True)

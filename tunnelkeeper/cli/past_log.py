@@ -6,14 +6,17 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tunnelkeeper import paths
+from tunnelkeeper.control import log_files
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT
 from tunnelkeeper.core.name_patterns import matches_any
 from tunnelkeeper.core.snapshot import LogRecord
+from tunnelkeeper.net.rotating_file import old_file
 from tunnelkeeper.presentation.formatting import parse_time
 from tunnelkeeper.systemd import journal
 
@@ -43,17 +46,19 @@ class PastLog:
 
 
 def find_past_log(
-    environment: Mapping[str, str], names: Collection[str], lines: int
+    environment: Mapping[str, str], socket: Path, names: Collection[str], lines: int
 ) -> PastLog | None:
     """Return the newest lines of tunnels, or of everything, from where the last ones were written.
 
-    names: names and patterns; none for everything.
+    socket: the control socket of the supervisor. names: names and patterns; none for everything.
 
-    None: neither the log file nor the journal has a line.
+    None: neither a log file nor the journal has a line.
     """
-    file = paths.log_path(environment)
     found = [
-        PastLog(str(file), parse_lines(read_end(file))),
+        *(
+            PastLog(str(file), parse_lines(read_rotated(file)))
+            for file in log_files.find(paths.log_path(environment), socket)
+        ),
         PastLog("the journal", [_parsed(r) for r in journal.read_journal(LOG_LINES_LIMIT)]),
     ]
     dated = [(log.newest, log) for log in found if log.newest is not None]
@@ -64,7 +69,22 @@ def find_past_log(
     return PastLog(log.source, records[len(records) - min(lines, len(records)) :])
 
 
-def read_end(path: Path) -> list[str]:
+def read_rotated(path: Path, size_limit: int = SIZE_LIMIT) -> list[str]:
+    """Return the last lines of a log and of the files that it was rotated to, oldest first.
+
+    Older files are read until there are size_limit bytes.
+    """
+    files: list[list[str]] = []
+    for number in count():
+        file = old_file(path, number)
+        if size_limit <= 0 or not file.exists():
+            break
+        files.insert(0, read_end(file, size_limit))
+        size_limit -= file.stat().st_size
+    return list(chain.from_iterable(files))
+
+
+def read_end(path: Path, size_limit: int = SIZE_LIMIT) -> list[str]:
     """Return the last lines of a regular file; none if it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -74,9 +94,9 @@ def read_end(path: Path) -> list[str]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return []
-        start = max(0, status.st_size - SIZE_LIMIT)
+        start = max(0, status.st_size - size_limit)
         file.seek(start)
-        lines = file.read(SIZE_LIMIT).decode(errors="replace").splitlines()
+        lines = file.read(size_limit).decode(errors="replace").splitlines()
     return lines[1:] if start else lines
 
 

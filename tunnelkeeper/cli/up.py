@@ -45,16 +45,21 @@ if TYPE_CHECKING:
     show_default=True,
     help="When to report readiness to a service manager: each tried once, or all up.",
 )
+@click.option(
+    "--log-file", metavar="FILE", help="Write the log to this file, which is rotated by size."
+)
 @click.pass_obj
 def command(
     settings: Settings,
     names: tuple[str, ...],
+    *,
     group: str | None,
     detach: bool,
     timeout: float,
     no_wait: bool,
     batch: bool,
     ready: Ready,
+    log_file: str | None,
 ) -> int:
     """Hold tunnels up; without a NAME or a group, all with autostart.
 
@@ -63,17 +68,18 @@ def command(
     is asked on the terminal.
     """
     deadline = time.monotonic() + timeout
+    log = None if log_file is None else background.named_log(log_file)
     if is_waiting(os.environ) and not detach:
         # A service manager expects this process to be the supervisor, or else to fail.
-        return _run(settings, names, group, ready, asks=False)
+        return _run(settings, names, group, ready, log, asks=False)
     try:
         client = _running_supervisor(settings)
     except ForeignSocketError as error:
         raise CommandError(str(error)) from error
     except NoSupervisorError:
         if not detach:
-            return _run(settings, names, group, ready, asks=not batch)
-        return start_in_background(settings, names, group, deadline, asks=not batch)
+            return _run(settings, names, group, ready, log, asks=not batch)
+        return start_in_background(settings, names, group, deadline, asks=not batch, log_file=log)
     with client:
         names = tuple(expand_names(client, names))
         started = _start(settings, client, names, group)
@@ -84,7 +90,13 @@ def command(
 
 
 def _run(
-    settings: Settings, names: tuple[str, ...], group: str | None, ready: Ready, *, asks: bool
+    settings: Settings,
+    names: tuple[str, ...],
+    group: str | None,
+    ready: Ready,
+    log_file: Path | None,
+    *,
+    asks: bool,
 ) -> int:
     """Run the supervisor in this process. Return its exit code."""
     if any(map(is_pattern, names)):
@@ -93,7 +105,9 @@ def _run(
         except ConfigError as error:
             return _report_problems(error)
     with asking_beside(settings.socket, asks=asks) as on_started:
-        return launch.run(settings.config, settings.socket, names, group, ready, on_started)
+        return launch.run(
+            settings.config, settings.socket, names, group, ready, on_started, log_file
+        )
 
 
 def _expand_from_file(settings: Settings, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -157,14 +171,21 @@ def start_in_background(
     deadline: float,
     *,
     asks: bool = True,
+    log_file: Path | None = None,
 ) -> int:
-    """Start a supervisor, and wait until its tunnels have settled. Return the exit code."""
+    """Start a supervisor, and wait until its tunnels have settled. Return the exit code.
+
+    log_file: where its log goes; None for a file in the state folder.
+    """
     try:
         names = _expand_from_file(settings, names)
     except ConfigError as error:
         return _report_problems(error)
-    arguments = launch.command_line(settings.config, settings.socket, names, group)
-    started = background.start(arguments, paths.log_path(os.environ))
+    log = log_file or background.log_for(settings.socket, os.environ)
+    if log is None:
+        click.echo(f"warning: the log cannot be written to {paths.log_path(os.environ)}", err=True)
+    arguments = launch.command_line(settings.config, settings.socket, names, group, log)
+    started = background.start(arguments, log)
     try:
         with started.client(settings.socket, deadline) as client:
             # It starts them by itself. This request returns their names.

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from tunnelkeeper import __version__, paths
 from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.control import log_files
 from tunnelkeeper.control.file_claim import FileClaim, FileClaimedError
+from tunnelkeeper.control.log_files import LogInUseError
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.unix_socket import (
     AlreadyRunningError,
@@ -36,6 +38,7 @@ from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter
 from tunnelkeeper.net.out_of_memory import end_when_out_of_memory
 from tunnelkeeper.net.process_group import run_with_children
+from tunnelkeeper.net.rotating_file import RotatingFileSink
 from tunnelkeeper.net.thread_executor import use_daemon_threads
 from tunnelkeeper.questions.askpass import asking_by_program
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
@@ -70,6 +73,7 @@ def run(
     group: str | None,
     ready: Ready = "tried",
     on_started: OnStarted = lambda *_: None,
+    log_file: Path | None = None,
 ) -> int:
     """Run the tunnels of a config file until a signal or `shutdown`. Return the exit code.
 
@@ -77,6 +81,7 @@ def run(
     ready: When a service manager is notified of readiness.
     on_started: Called once, when the socket is served, with the tunnels that were started and with
         a function that returns a context in which nothing is logged on standard error.
+    log_file: Where the log goes; None for standard error.
     """
     disable_core_dumps()
     manager = notify.from_environment(os.environ)
@@ -94,8 +99,9 @@ def run(
         _print_error(f"{configuration.path}: {unknown}")
         return ExitCode.NOT_FOUND
     fd_limits.raise_limit()
-    event_log = EventLog(SystemClock(), for_journald=_is_stderr_journald())
-    out = event_log.out = LineWriter(stderr_sink(), event_log.describe_loss)
+    event_log = EventLog(SystemClock(), for_journald=log_file is None and _is_stderr_journald())
+    sink = stderr_sink() if log_file is None else RotatingFileSink(log_file)
+    out = event_log.out = LineWriter(sink, event_log.describe_loss)
     event_log.level, event_log.format = (
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
@@ -112,6 +118,7 @@ def run(
         acquire_lock(paths.lock_path(socket_path))
         _acquire_claim(claim, event_log)
         claim.claim(request.selection(configuration))
+        _claim_log(log_file, socket_path, event_log)
         for warning in warnings:
             event_log.write("warning", "", str(warning))
         with closing(out), unwrap_exception_groups():
@@ -129,7 +136,7 @@ def run(
     except AlreadyRunningError as error:
         _print_error(f"another supervisor holds {error}; it is left alone")
         return ExitCode.FAILED
-    except FileClaimedError as error:
+    except (FileClaimedError, LogInUseError) as error:
         _print_error(f"{error}; it is left alone")
         return ExitCode.FAILED
     except (SocketFileError, OSError) as error:
@@ -208,6 +215,16 @@ async def _run_supervisor(
             event_log.write("info", "", "ending")
             await _close(supervisor)
     event_log.write("info", "", "ended")
+
+
+def _claim_log(path: Path | None, socket: Path, event_log: EventLog) -> None:
+    """Reserve the log file, if any, until this process ends. Raises LogInUseError."""
+    if path is None:
+        return
+    try:
+        log_files.claim(path, socket)
+    except OSError as error:
+        event_log.write("warning", "", f"a second writer of {path} would not be noticed: {error}")
 
 
 def _acquire_claim(claim: FileClaim, event_log: EventLog) -> None:

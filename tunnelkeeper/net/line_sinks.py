@@ -81,14 +81,17 @@ class FileSink:
 
     def write(self, line: str, level: int) -> None:
         """Append a line."""
-        if self._sink is not None and self._is_replaced(self._sink.descriptor):
-            self.close()
-        sink = self._sink if self._sink is not None else self._open()
         try:
-            sink.write(line, level)
+            self.current().write(line, level)
         except BrokenPipeError:  # the reader of the FIFO has gone; wait for the next one
             self.close()
             raise
+
+    def current(self) -> DescriptorSink:
+        """Return the file that has the name now, and open it if needed. Raises OSError."""
+        if self._sink is not None and self._is_replaced(self._sink.descriptor):
+            self.close()
+        return self._sink if self._sink is not None else self._open()
 
     def close(self) -> None:
         """Close the file."""
@@ -100,6 +103,10 @@ class FileSink:
         flags |= os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
         descriptor = open_to_write(self._path, flags)
         os.set_blocking(descriptor, True)
+        return self._adopt(descriptor)
+
+    def _adopt(self, descriptor: int) -> DescriptorSink:
+        """Write to an open file from now on."""
         self._sink = DescriptorSink(descriptor)
         return self._sink
 
