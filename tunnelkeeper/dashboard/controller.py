@@ -154,7 +154,7 @@ class Controller:
     ) -> None:
         """Start, stop, restart or retry the named, else the marked, else the selected tunnels.
 
-        More than one tunnel needs confirmation. `graceful` applies to a restart.
+        One tunnel needs no confirmation, several do. `graceful` applies to a restart.
         """
         tunnels = self._target_tunnels(names)
         if verb == "retry":
@@ -169,7 +169,8 @@ class Controller:
         target = tunnels[0].name if len(tunnels) == 1 else f"{len(tunnels)} tunnels"
         description = f"{verb} {target}{' gracefully' if graceful else ''}"
         target_names = tuple(tunnel.name for tunnel in tunnels)
-        action = TunnelAction(method, target_names, description, graceful)
+        undo = _undo_of(verb, target, is_named=names is not None) if len(tunnels) == 1 else ""
+        action = TunnelAction(method, target_names, description, graceful, undo)
         if len(tunnels) > 1:
             self.ui_state.mode = Confirming(f"{description}?", action)
         else:
@@ -190,7 +191,8 @@ class Controller:
             action = self.ui_state.mode.action
             self.ui_state.mode = Browsing()
             if yes:
-                self.ui_state.marked.clear()
+                if isinstance(action, TunnelAction):
+                    self.ui_state.marked.clear()
                 self.dispatch(action)
 
     def quit(self) -> None:
@@ -277,7 +279,9 @@ class Controller:
         """Show the help page."""
         self.ui_state.mode = Reading("help", help_page.help_lines(self.ui_state.glyphs))
 
-    def show_result(self, text: str, *problems: str, is_error: bool = False) -> None:
+    def show_result(
+        self, text: str, *problems: str, is_error: bool = False, hint: str = ""
+    ) -> None:
         """Show the result of an action: a message, or a page if a config file has problems.
 
         An open question is not covered: what is typed for it would go elsewhere.
@@ -286,7 +290,7 @@ class Controller:
             self.clear_message()
             self.ui_state.mode = Reading(text, problems)
         else:
-            self._show_message(text, is_error=is_error)
+            self._show_message(text, is_error=is_error, hint=hint)
 
     def clear_message(self) -> None:
         """Remove the message. Called on every key press."""
@@ -319,8 +323,18 @@ class Controller:
         if is_shown and name is not None and self.model.tunnel_records(name) is None:
             self.dispatch(FetchLog(name))
 
-    def _show_message(self, text: str, *, is_error: bool = False) -> None:
-        self.ui_state.message, self._message_since = Message(text, is_error), None
+    def _show_message(self, text: str, *, is_error: bool = False, hint: str = "") -> None:
+        self.ui_state.message, self._message_since = Message(text, is_error, hint), None
+
+
+def _undo_of(verb: TunnelVerb, name: str, *, is_named: bool) -> str:
+    """Return what undoes an action on one tunnel. is_named: whether a command named the tunnel."""
+    match verb:
+        case "stop":
+            return f":start {name}" if is_named else "s starts it again"
+        case "start":
+            return f":stop {name}" if is_named else "x stops it again"
+    return ""
 
 
 _SIMPLE_COMMANDS: dict[command_parser.SimpleName, Callable[[Controller], None]] = {

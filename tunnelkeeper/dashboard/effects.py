@@ -61,10 +61,10 @@ async def run_action(
     ask = partial(call, socket, is_named=is_named)
     try:
         match action:
-            case TunnelAction(method, names, description, graceful):
+            case TunnelAction(method, names, description, graceful, undo):
                 options = {"graceful": True} if graceful else {}
                 await ask(method, ACTION_TIMEOUT, names=list(names), **options)
-                controller.show_result(f"{description}: {_RESULTS[method]}")
+                controller.show_result(f"{description}: {_RESULTS[method]}", hint=undo)
             case Reload():
                 result = await ask("reload", ACTION_TIMEOUT)
                 changes = msgspec.json.decode(result, type=Changes).changes

@@ -56,8 +56,10 @@ def render_status_bar(model: Model, ui_state: UiState, selected: Row | None, cel
         return fit_line([*question, *keys], cells, glyphs.ellipsis)
     if message is not None:
         style = "class:message.error" if message.is_error else "class:message.info"
-        text = f" {glyphs.printable(message.text)} "
-        return fit_line([(style, text)], cells, glyphs.ellipsis)
+        line: Line = [(style, f" {glyphs.printable(message.text)} ")]
+        if message.hint:
+            line.append(("class:hint", f" {glyphs.printable(message.hint)}"))
+        return fit_line(line, cells, glyphs.ellipsis)
     return fit_line(keys, cells, "")
 
 

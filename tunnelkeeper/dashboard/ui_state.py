@@ -59,10 +59,14 @@ Mode = Browsing | Typing | Confirming | Reading | Answering
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The result of the last action, shown until the next key or a timeout."""
+    """The result of the last action, shown until the next key or a timeout.
+
+    hint: what to do about it, or how to undo it.
+    """
 
     text: str
     is_error: bool = False
+    hint: str = ""
 
 
 @dataclass(slots=True)
@@ -101,12 +105,14 @@ class TunnelAction:
     """Start, stop or restart tunnels. `description` names the action to the user.
 
     A graceful restart connects before it closes the old connection, and lets transfers finish.
+    undo: what the user can do to undo the action. Empty if nothing undoes it.
     """
 
     method: Method
     names: tuple[str, ...]
     description: str
     graceful: bool = False
+    undo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
