@@ -114,7 +114,15 @@ def test_the_ascii_glyphs_draw_nothing_but_ascii() -> None:
 
 
 def test_a_wide_row_shows_every_column() -> None:
-    busy = a_tunnel("db", jump=["one@b1:22"], restarts=3, connections=4, rtt_ms=12.4)
+    busy = a_tunnel(
+        "db",
+        jump=["one@b1:22"],
+        restarts=3,
+        connections=4,
+        connections_total=9,
+        rtt_ms=12.4,
+        bytes_in=1,
+    )
     row = ControllerHarness(busy).lines(200)[4]
 
     for expected in ("● db", "up", "me@relay via one@b1", "L 5432 → db.internal:5432"):

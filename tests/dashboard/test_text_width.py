@@ -14,8 +14,10 @@ from tunnelkeeper.dashboard.text_width import (
     fit_line,
     line_width,
     printable_text,
+    shorten,
     spread,
     truncate,
+    truncate_middle,
     wrap,
 )
 
@@ -53,6 +55,30 @@ def test_a_truncated_text_ends_with_an_ellipsis() -> None:
     assert truncate("漢字漢字", 5, "…") == "漢字…"
     assert truncate("漢字", 2, "…") == "…"
     assert truncate("refused", 0, "…") == ""
+
+
+@given(TEXTS.map(printable_text), st.integers(0, 70))
+def test_a_text_that_is_cut_in_the_middle_keeps_both_ends(text: str, cells: int) -> None:
+    cut = truncate_middle(text, cells, "…")
+    start, ellipsis, end = cut.partition("…")
+
+    assert cell_width(cut) <= cells
+    assert cut == text or "…" in text or (text.startswith(start) and text.endswith(end))
+    assert cut == text or bool(ellipsis) == (cells > 0)
+
+
+@given(st.lists(TEXTS.map(printable_text), max_size=5), st.integers(0, 40))
+def test_shortened_texts_fit(texts: list[str], cells: int) -> None:
+    shortened = shorten(texts, cells, "…")
+
+    assert len(shortened) == len(texts)
+    assert all(cell_width(text) <= cells for text in shortened)
+
+
+def test_texts_are_cut_where_they_are_alike() -> None:
+    assert shorten(["eu-db-primary", "eu-db-replica"], 9, "…") == ["eu-d…mary", "eu-d…lica"]
+    assert shorten(["eu-one.example", "us-two.example"], 9, "…") == ["eu-one.e…", "us-two.e…"]
+    assert shorten(["short", "production-database"], 9, "…") == ["short", "prod…base"]
 
 
 @given(LINES, st.integers(0, 40))

@@ -1,14 +1,23 @@
-"""The columns of the table: which of them fit into a width, and how wide each is. Pure."""
+"""The columns of the table: which of them fit into a width, and how wide each is. Pure.
+
+The widths follow the rows on the screen. A column that is empty in all of them takes no space.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.text_width import Line, align_left, align_right, fit_line
+from tunnelkeeper.dashboard.text_width import (
+    Line,
+    align_left,
+    align_right,
+    cell_width,
+    fit_line,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tunnelkeeper.dashboard.filter_sort import SortKey
     from tunnelkeeper.dashboard.ui_state import UiState
@@ -19,97 +28,182 @@ class Column:
     """A column of the table.
 
     Attributes:
-        drop_priority: the column with the highest one is dropped first on a narrow screen.
-        min_width: cells without which the column is dropped.
-        fixed_width: cells that the column gets if there is room. 0: as many as its texts need.
+        width: cells of a column whose texts change often, so that it does not change its width with
+            them. 0: as many as the texts need.
+        min_width: cells below which a text is no longer useful.
         sort_key: what a click on the title sorts by.
     """
 
     key: str
     title: str
-    drop_priority: int
-    min_width: int
-    fixed_width: int = 0
+    width: int = 0
+    min_width: int = 0
     is_number: bool = False
     sort_key: SortKey | None = None
 
 
 COLUMNS = (
-    Column("name", "NAME", 0, 8, sort_key="name"),
-    Column("state", "STATE", 6, 10, 10, sort_key="state"),
-    Column("host", "HOST", 4, 14, sort_key="host"),
-    Column("forwards", "FORWARDS", 5, 16, sort_key="forwards"),
-    Column("since", "SINCE", 0, 7, 7, is_number=True, sort_key="since"),
-    Column("rtt", "RTT", 2, 6, 6, is_number=True, sort_key="rtt"),
-    Column("in", "IN/s", 1, 5, 5, is_number=True, sort_key="in"),
-    Column("out", "OUT/s", 1, 5, 5, is_number=True, sort_key="out"),
-    Column("traffic", "TRAFFIC", 7, 8, 8),
-    Column("open", "OPEN", 3, 4, 4, is_number=True, sort_key="open"),
-    Column("restarts", "RST", 8, 3, 3, is_number=True, sort_key="restarts"),
-    Column("failure", "LAST FAILURE", 3, 12, sort_key="failure"),
+    Column("name", "NAME", min_width=8, sort_key="name"),
+    Column("state", "STATE", min_width=10, sort_key="state"),
+    Column("host", "HOST", min_width=12, sort_key="host"),
+    Column("forwards", "FORWARDS", min_width=8, sort_key="forwards"),
+    Column("since", "SINCE", 7, is_number=True, sort_key="since"),
+    Column("rtt", "RTT", 6, is_number=True, sort_key="rtt"),
+    Column("in", "IN/s", 5, is_number=True, sort_key="in"),
+    Column("out", "OUT/s", 5, is_number=True, sort_key="out"),
+    Column("traffic", "TRAFFIC", 8),
+    Column("open", "OPEN", 4, is_number=True, sort_key="open"),
+    Column("restarts", "RST", 4, is_number=True, sort_key="restarts"),
+    Column("failure", "LAST FAILURE", min_width=12, sort_key="failure"),
 )
+BY_KEY = {column.key: column for column in COLUMNS}
+
 LEFT_MARGIN = 3
 """Cells before the first column: the mark, the glyph of the state, a blank."""
-
-FLEXIBLE = ("name", "host", "forwards", "failure")
-"""Keys of the columns that are as wide as their texts."""
 
 GAP = 1
 WIDE_GAP = 2
 """Cells before a column of text, which would otherwise run into a number."""
 
-COMFORTABLE_WIDTHS = {"host": 24, "forwards": 28, "failure": 18}
-"""Cells that show most of the texts of these columns."""
+MAX_TRAFFIC_WIDTH = 30
+"""Maximum cells of the traffic column: one for each second of half a minute."""
 
-MAX_TRAFFIC_EXTRA = 22
-"""Maximum cells added to the traffic column: half a minute of traffic in all."""
+UNLIMITED = 1000
+SHORTEST, WITHOUT_DETAILS, PREFERRED = 0, -2, -1
 
 
-def fit_columns(preferred: dict[str, int], cells: int) -> list[tuple[Column, int]]:
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The content of a row in one column: the same information in several lengths.
+
+    Attributes:
+        forms: the texts, the shortest first and the preferred one last. The form before the last
+            one leaves out details. Without texts the cell is empty.
+    """
+
+    style: str
+    forms: tuple[str, ...] = ()
+
+    def width(self, form: int) -> int:
+        """Return the cells of a form by its index. 0: the first, -1: the last."""
+        return cell_width(self.forms[max(form, -len(self.forms))]) if self.forms else 0
+
+
+EMPTY = Cell("")
+
+
+@dataclass(frozen=True, slots=True)
+class RowTexts:
+    """A row before the widths are known: the line in the left margin, and the cells by column."""
+
+    margin: Line
+    cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A gain of space: the cells that these columns need to show a form of their texts.
+
+    Attributes:
+        limit: maximum cells, so that one long text does not take the room of all other columns.
+    """
+
+    keys: tuple[str, ...]
+    form: int = PREFERRED
+    limit: int = UNLIMITED
+
+
+STEPS = (
+    Step(("name",), limit=12),
+    Step(("forwards",), SHORTEST, limit=16),
+    Step(("forwards",), WITHOUT_DETAILS, limit=24),
+    Step(("failure",), SHORTEST, limit=16),
+    Step(("host",), SHORTEST, limit=26),
+    Step(("name",), limit=24),
+    Step(("forwards",), limit=30),
+    Step(("host",), WITHOUT_DETAILS, limit=30),
+    Step(("since",)),
+    Step(("in", "out")),
+    Step(("rtt",)),
+    Step(("failure",), limit=24),
+    Step(("host",), WITHOUT_DETAILS),
+    Step(("forwards",), limit=50),
+    Step(("traffic",)),
+    Step(("state",)),
+    Step(("host",), limit=60),
+    Step(("name",)),
+    Step(("open",)),
+    Step(("restarts",)),
+)
+"""Which columns get space first. In a narrower window they lose it in the reverse order."""
+
+LEFTOVER_ORDER = ("name", "forwards", "host", "failure")
+"""The columns that get the cells which no step could use, as long as their texts are cut."""
+
+
+def fit_columns(rows: Sequence[RowTexts], cells: int) -> list[tuple[Column, int]]:
     """Return the columns that fit into `cells`, with their widths.
 
-    Args:
-        preferred: widths of the FLEXIBLE columns' longest texts.
-        cells: the width of the screen.
+    rows: the ones on the screen.
     """
-    wanted = {c.key: c.fixed_width or max(preferred[c.key], len(c.title)) for c in COLUMNS}
-    columns = _select_columns(wanted, cells)
-    widths = {column.key: min(column.min_width, wanted[column.key]) for column in columns}
-    spare = cells - _total_gaps(columns) - sum(widths.values())
-    # One row with a long text must not take the room that all other columns need.
-    enough = {key: min(width, COMFORTABLE_WIDTHS.get(key, width)) for key, width in wanted.items()}
-    for goal in (enough, wanted):
-        while spare > 0:  # the column that lacks most cells grows first
-            key = max(widths, key=lambda candidate: goal[candidate] - widths[candidate])
-            if widths[key] >= goal[key]:
+    widths: dict[str, int] = {}
+    spare = cells - LEFT_MARGIN
+    for step in STEPS:
+        cost, wider = _take(step, rows, widths, spare)
+        widths |= wider
+        spare -= cost
+    for key in LEFTOVER_ORDER:
+        if key in widths:
+            gained = _widen(key, rows, widths[key], spare)
+            widths[key] += gained
+            spare -= gained
+    if "traffic" in widths:
+        widths["traffic"] += min(spare, MAX_TRAFFIC_WIDTH - widths["traffic"])
+    return [(column, widths[column.key]) for column in COLUMNS if column.key in widths]
+
+
+def _take(
+    step: Step, rows: Sequence[RowTexts], widths: Mapping[str, int], spare: int
+) -> tuple[int, dict[str, int]]:
+    """Return the cells that a step costs and the new widths; nothing if it does not fit."""
+    cost = 0
+    wider: dict[str, int] = {}
+    for key in step.keys:
+        column = BY_KEY[key]
+        gap = 0 if key in widths or key == "name" else gap_before(column)
+        current = widths.get(key, 0)
+        for width in _useful_widths(column, rows, step):
+            if width > current and gap + width - current <= spare - cost:
+                wider[key] = width
+                cost += gap + width - current
                 break
-            widths[key] += 1
-            spare -= 1
-    if spare > 0 and "traffic" in widths:  # unused cells make the sparklines longer
-        widths["traffic"] += min(spare, MAX_TRAFFIC_EXTRA)
-    return [(column, widths[column.key]) for column in columns]
+    return (cost, wider) if len(wider) == len(step.keys) else (0, {})
 
 
-def _select_columns(wanted: dict[str, int], cells: int) -> list[Column]:
-    """Return the columns whose minimum widths fit. The least important ones are dropped first.
+def _useful_widths(column: Column, rows: Sequence[RowTexts], step: Step) -> list[int]:
+    """Return the widths with which one more row fits, largest first; none for an empty column.
 
-    The state's name repeats what its glyph shows, so it stays only if all other columns have their
-    full widths.
+    The smallest one cuts texts.
     """
-    columns = list(COLUMNS)
-    if sum(wanted.values()) + _total_gaps(columns) > cells:
-        columns = [column for column in COLUMNS if column.key != "state"]
-    while len(columns) > 2:
-        min_width = sum(min(column.min_width, wanted[column.key]) for column in columns)
-        if min_width + _total_gaps(columns) <= cells:
-            break
-        columns.remove(max(columns, key=lambda column: column.drop_priority))
-    return columns
+    row_cells = [row.cells.get(column.key, EMPTY) for row in rows]
+    longest = max((cell.width(step.form) for cell in row_cells), default=0)
+    if not longest and column.key != "name":
+        return []
+    if column.width:
+        return [column.width]
+    least = max(len(column.title), min(column.min_width, longest))
+    widths = {min(cell.width(SHORTEST), step.limit) for cell in row_cells}
+    widths |= {cell.width(step.form) for cell in row_cells if cell.width(step.form) <= step.limit}
+    return sorted({max(least, width) for width in (*widths, 0)}, reverse=True)
 
 
-def _total_gaps(columns: Sequence[Column]) -> int:
-    """Return the cells that belong to no column."""
-    return LEFT_MARGIN + sum(gap_before(column) for column in columns[1:])
+def _widen(key: str, rows: Sequence[RowTexts], width: int, spare: int) -> int:
+    """Return the cells with which a column cuts fewer texts, or shows a longer form of one."""
+    row_cells = [row.cells.get(key, EMPTY) for row in rows]
+    most_cut = max((cell.width(SHORTEST) for cell in row_cells), default=0)
+    useful = {cell_width(form) for cell in row_cells for form in cell.forms}
+    useful.add(min(most_cut, width + spare))
+    return max((wider - width for wider in useful if width < wider <= width + spare), default=0)
 
 
 def gap_before(column: Column) -> int:

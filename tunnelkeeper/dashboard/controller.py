@@ -17,7 +17,6 @@ from tunnelkeeper.dashboard.question_controller import QuestionController
 from tunnelkeeper.dashboard.row_cursor import RowCursor
 from tunnelkeeper.dashboard.screen import Screen, render
 from tunnelkeeper.dashboard.status_bar import WAITING
-from tunnelkeeper.dashboard.table_rows import Table
 from tunnelkeeper.dashboard.ui_state import (
     Action,
     Browsing,
@@ -57,11 +56,9 @@ class Controller:
     screen: Screen = field(default_factory=Screen)
     questions: QuestionController = field(init=False)
     cursor: RowCursor = field(init=False)
-    _table: Table = field(init=False)
     _message_since: float | None = None
 
     def __post_init__(self) -> None:
-        self._table = Table(self.ui_state.glyphs)
         self.cursor = RowCursor(self.model, self.ui_state)
         self.questions = QuestionController(self.model, self.ui_state, self.dispatch)
 
@@ -73,7 +70,7 @@ class Controller:
             self._message_since = now.monotonic
         elif now.monotonic - self._message_since > MESSAGE_TIMEOUT:
             self.clear_message()
-        self.screen = render(self.model, self.ui_state, self._table, now, cells, height)
+        self.screen = render(self.model, self.ui_state, now, cells, height)
         return self.screen
 
     # -- navigation --------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.filter_sort import NO_PROBLEM, URGENCY, problem_rank
 from tunnelkeeper.dashboard.glyphs import pane_title
+from tunnelkeeper.dashboard.table_rows import failure_forms
 from tunnelkeeper.dashboard.text_width import Line, align_left, cell_width, fit_line
 
 if TYPE_CHECKING:
     from tunnelkeeper.dashboard.folding import FoldedGroup
     from tunnelkeeper.dashboard.model import Model
-    from tunnelkeeper.dashboard.table_rows import Table
     from tunnelkeeper.dashboard.ui_state import UiState
 
 MAX_PROBLEMS = 6
@@ -39,7 +39,7 @@ def render_group_row(group: FoldedGroup, ui_state: UiState) -> Line:
 
 
 def render_group_detail(
-    group: FoldedGroup, model: Model, table: Table, ui_state: UiState, cells: int
+    group: FoldedGroup, model: Model, ui_state: UiState, cells: int
 ) -> list[Line]:
     """Return the pane of a folded group, with its title as the first line."""
     glyphs = ui_state.glyphs
@@ -53,11 +53,12 @@ def render_group_detail(
     width = min(max(map(cell_width, names), default=0), max(8, cells // 2))
     for tunnel, name in zip(shown, names, strict=True):
         style = f"class:state.{tunnel.state}"
+        failure = failure_forms(tunnel, model.awaited_by(tunnel.name))[-1]
         fragments: Line = [
             ("", " "),
             (style, f"{glyphs.states[tunnel.state]} "),
             ("class:name", align_left(name, width, glyphs.ellipsis)),
-            (f"class:failure.{tunnel.state}", f"  {table.texts(tunnel, model).failure}"),
+            (f"class:failure.{tunnel.state}", f"  {glyphs.printable(failure)}"),
         ]
         lines.append(fit_line(fragments, cells, glyphs.ellipsis))
     if len(problems) > len(shown):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.answering import Answering
-from tunnelkeeper.dashboard.columns import Column, render_heading
+from tunnelkeeper.dashboard.columns import Column, fit_columns, render_heading
 from tunnelkeeper.dashboard.detail_pane import render_detail
 from tunnelkeeper.dashboard.folding import FoldedGroup, Row, find_row, table_rows, tunnels_of
 from tunnelkeeper.dashboard.glyphs import pane_title
@@ -17,7 +17,7 @@ from tunnelkeeper.dashboard.log_pane import render_log_pane
 from tunnelkeeper.dashboard.model import Disconnected, Searching
 from tunnelkeeper.dashboard.question_dialog import place_over, render_dialog
 from tunnelkeeper.dashboard.status_bar import Hint, render_status_bar, select_hints
-from tunnelkeeper.dashboard.table_rows import Table, highlight
+from tunnelkeeper.dashboard.table_rows import highlight, render_rows, row_texts
 from tunnelkeeper.dashboard.text_width import Line, cell_width, fit_line, wrap
 from tunnelkeeper.dashboard.ui_state import Moment, Reading, UiState
 
@@ -77,9 +77,7 @@ def compute_heights(height: int, rows: int, detail_lines: int, *, has_log: bool)
     return Heights(header_lines, body, detail, room - detail - body)
 
 
-def render(
-    model: Model, ui_state: UiState, table: Table, now: Moment, cells: int, height: int
-) -> Screen:
+def render(model: Model, ui_state: UiState, now: Moment, cells: int, height: int) -> Screen:
     """Render the screen. Selection and scroll position in `ui_state` follow the shown tunnels."""
     glyphs = ui_state.glyphs
     all_rows = table_rows(model, ui_state)
@@ -91,24 +89,27 @@ def render(
     if isinstance(ui_state.mode, Reading) or model.supervisor is None:
         room = max(1, height - header_lines - 1)
         return Screen(header, _render_page(model, ui_state, cells, room), bar=bar, hints=hints)
-    detail = _render_detail_pane(selected, model, ui_state, table, now, cells)
+    detail = _render_detail_pane(selected, model, ui_state, now, cells)
     notice = [] if all_rows else _render_empty_table(ui_state, cells)
     row_lines = len(all_rows) or len(notice)
     heights = compute_heights(height, row_lines, len(detail), has_log=ui_state.log_scope != "off")
     row_count = heights.body - TABLE_HEADING_LINES
     keep_selection_visible(ui_state, len(all_rows), row_count)
-    tunnels = [row for row in all_rows if not isinstance(row, FoldedGroup)]
-    columns = table.fit_columns(tunnels, model, cells)
     rows = all_rows[ui_state.first_row : ui_state.first_row + max(0, row_count)]
+    texts = [
+        row_texts(row, model, ui_state, now) for row in rows if not isinstance(row, FoldedGroup)
+    ]
+    columns = fit_columns(texts, cells)
     body = [
         _render_table_title(all_rows, model, ui_state, cells),
         render_heading(columns, ui_state, cells),
     ]
+    tunnel_lines = iter(render_rows(texts, columns, glyphs))
     for row in rows:
         if isinstance(row, FoldedGroup):
             line = render_group_row(row, ui_state)
         else:
-            line = table.render_row(row, columns, model, ui_state, now)
+            line = next(tunnel_lines)
         line = fit_line(line, cells, glyphs.ellipsis)
         body.append(highlight(line) if row is selected else line)
     body += notice
@@ -164,13 +165,13 @@ def keep_selection_visible(ui_state: UiState, count: int, row_count: int) -> Non
 
 
 def _render_detail_pane(
-    selected: Row | None, model: Model, ui_state: UiState, table: Table, now: Moment, cells: int
+    selected: Row | None, model: Model, ui_state: UiState, now: Moment, cells: int
 ) -> list[Line]:
     """Return the pane of the selected tunnel or folded group. Empty if it is closed."""
     if selected is None or not ui_state.is_detail_open:
         return []
     if isinstance(selected, FoldedGroup):
-        return render_group_detail(selected, model, table, ui_state, cells)
+        return render_group_detail(selected, model, ui_state, cells)
     return render_detail(selected, model, now, cells, ui_state.glyphs)
 
 

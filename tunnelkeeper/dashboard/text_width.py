@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from wcwidth import wcwidth
 
 from tunnelkeeper.core.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Fragment = tuple[str, str]
 Line = list[Fragment]
@@ -54,6 +58,31 @@ def truncate(text: str, cells: int, ellipsis: str) -> str:
             break
         kept.append(character)
     return "".join(kept) + ellipsis
+
+
+def truncate_middle(text: str, cells: int, ellipsis: str) -> str:
+    """Return the text, or its start and its end with an ellipsis between them."""
+    if cell_width(text) <= cells:
+        return text
+    room = cells - cell_width(ellipsis)
+    start = truncate(text, (room + 1) // 2, "")
+    end = truncate(text[::-1], room - cell_width(start), "")[::-1]
+    return truncate(start + ellipsis + end, cells, "")
+
+
+def shorten(texts: Sequence[str], cells: int, ellipsis: str) -> list[str]:
+    """Cut the texts of a column so that they still differ.
+
+    They are cut in the middle if their ends differ, such as those of `eu-west-db-primary` and
+    `eu-west-db-replica`, and at the end otherwise.
+    """
+    long_texts = {text for text in texts if cell_width(text) > cells}
+    if not long_texts:
+        return list(texts)
+    ends = {truncate(text[::-1], cells // 2, "") for text in long_texts}
+    at_end = {truncate(text, cells, ellipsis) for text in long_texts}
+    cut = truncate if len(ends) < len(at_end) else truncate_middle
+    return [cut(text, cells, ellipsis) for text in texts]
 
 
 def align_left(text: str, cells: int, ellipsis: str) -> str:
