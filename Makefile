@@ -16,7 +16,7 @@ PYTEST ?= $(BIN)/pytest
 # The tests wait for servers and clocks more than they compute.
 WORKERS ?= 4
 
-.PHONY: attacks help setup demo bench bench-quick screenshots soak fuzz bench-recovery test coverage test-random check style types format units schemas man lock dist clean
+.PHONY: attacks help setup demo bench bench-quick screenshots recording soak fuzz bench-recovery test coverage test-random check style types format units schemas man lock dist clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -56,6 +56,9 @@ bench-quick: $(READY) ## the same in about two minutes
 
 screenshots: $(READY) ## the dashboard's picture of README, from a real run (needs tmux)
 	$(BIN)/python docs/screenshots.py
+
+recording: $(READY) ## the animated picture of README, from a real outage (needs root and tmux)
+	$(BIN)/python -m docs.recording
 
 fuzz: $(READY)   ## every parser with random inputs, for MINUTES=30; ONLY= names a parser, SEED= repeats a run
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(ONLY),--only "$(ONLY)") $(if $(SEED),--seed $(SEED))

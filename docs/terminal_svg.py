@@ -86,13 +86,14 @@ def svg(lines: list[Cells], columns: int) -> str:
         f'<rect width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>',
     ]
     for number, cells in enumerate(lines):
-        drawn += _line(cells, MARGIN + number * CELL_HEIGHT)
+        drawn += draw_line(cells, MARGIN, MARGIN + number * CELL_HEIGHT)
     return "\n".join([*drawn, "</svg>", ""])
 
 
-def _line(cells: Cells, top: float) -> list[str]:
+def draw_line(cells: Cells, left: float, top: float) -> list[str]:
+    """Return the elements of one line, beginning at a position in pixels."""
     drawn = []
-    x = float(MARGIN)
+    x = left
     for (attributes, is_block), run in groupby(
         cells, key=lambda cell: (cell[1], cell[0] in BLOCKS)
     ):
