@@ -89,10 +89,16 @@ def refuse_to_start(_config: str | None) -> Callable[[], str | None]:
     raise AssertionError("the test did not expect a supervisor to be started")
 
 
+def refuse_to_edit(_config: str | None, _tunnel: str | None) -> bool:
+    """Fail a test that must not open an editor."""
+    raise AssertionError("the test did not expect an editor to be opened")
+
+
 @asynccontextmanager
 async def running_dashboard(
     socket: Path,
     start: Callable[[str | None], Callable[[], str | None]] = refuse_to_start,
+    edit: Callable[[str | None, str | None], bool] = refuse_to_edit,
     depth: ColorDepth = ColorDepth.DEPTH_4_BIT,
 ) -> AsyncIterator[DashboardTerminal]:
     """Run a dashboard for the duration of the body."""
@@ -105,7 +111,7 @@ async def running_dashboard(
             default_color_depth=depth,
             enable_cpr=False,
         )
-        dashboard = Dashboard(socket, start, UiState(UNICODE), keyboard, output)
+        dashboard = Dashboard(socket, start, edit, UiState(UNICODE), keyboard, output)
         terminal = DashboardTerminal(dashboard, keyboard, terminal_output)
         async with asyncio.timeout(3 * DEADLINE), asyncio.TaskGroup() as tasks:
             running = tasks.create_task(dashboard.run())

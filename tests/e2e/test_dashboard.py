@@ -117,6 +117,29 @@ def test_it_shows_all_tunnels_and_reacts_to_keys(sandbox: Sandbox) -> None:
     assert program.tunnel("db").state == "up"
 
 
+def test_e_edits_the_config_file_until_it_is_valid_and_reloads_it(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    program = sandbox.program(socks_tunnel("db", server.port), socks_tunnel("web", server.port))
+    program.up()
+    editor = sandbox.directory / "vi"  # by its name, the dashboard knows how it takes a line
+    editor.write_text(
+        "#!/bin/sh\n"
+        'echo "line: $(sed -n "${1#+}p" "$2")"\n'
+        'if grep -q oops "$2"; then sed -i "s/oops = 1/autostart = false/" "$2"\n'
+        'else echo "oops = 1" >> "$2"; fi\n'
+    )
+    editor.chmod(0o755)
+    with dashboard(sandbox, program, VISUAL="", EDITOR=str(editor)) as terminal:
+        terminal.wait_for_text("● 2 up")
+        terminal.press("Down", "e")
+        terminal.wait_for_text("line: [tunnels.web]", "oops: unknown key", "e: edit again")
+        terminal.press("Enter")
+        terminal.wait_for_text("reloaded: web", "● db")
+        terminal.press("q")
+        terminal.wait_for_text("ended with 0")
+    assert "autostart = false" in program.config.read_text()
+
+
 def test_it_shows_a_server_outage_and_its_end(sandbox: Sandbox) -> None:
     program, server = seven_tunnels(sandbox)
     with dashboard(sandbox, program) as terminal:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tunnelkeeper.cli import background, launch
-from tunnelkeeper.cli.settings import CommandError
+from tunnelkeeper.cli import background, config_change, launch
+from tunnelkeeper.cli.edit import edit_file
+from tunnelkeeper.cli.settings import CommandError, Settings
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from tunnelkeeper.cli.settings import Settings
 
 C_LOCALES = frozenset({"C", "POSIX"})
 
@@ -31,9 +30,13 @@ def command(settings: Settings, plain: bool, utc: bool) -> int:
 
     It does not need a running supervisor, and leaving it changes nothing.
     """
-    start = supervisor_starter(settings)
     show_dashboard(
-        settings.running_socket, start, plain=plain, utc=utc, is_named=settings.is_socket_named
+        settings.running_socket,
+        supervisor_starter(settings),
+        file_editor(settings),
+        plain=plain,
+        utc=utc,
+        is_named=settings.is_socket_named,
     )
     return ExitCode.OK
 
@@ -41,6 +44,7 @@ def command(settings: Settings, plain: bool, utc: bool) -> int:
 def show_dashboard(
     socket: Path,
     start: Callable[[str | None], Callable[[], str | None]],
+    edit: Callable[[str | None, str | None], bool],
     *,
     plain: bool = False,
     notes: tuple[str, ...] = (),
@@ -60,6 +64,7 @@ def show_dashboard(
     run(
         socket,
         start,
+        edit,
         ASCII if plain or not shows_utf8(os.environ) else UNICODE,
         notes,
         utc=utc,
@@ -75,7 +80,7 @@ def show_demo(socket: Path, tries: tuple[str, ...]) -> None:
 
         raise StartError("the demo's supervisor has ended; q ends the demo")
 
-    show_dashboard(socket, start, notes=tries)
+    show_dashboard(socket, start, file_editor(Settings()), notes=tries)
 
 
 def has_terminal() -> bool:
@@ -133,3 +138,25 @@ def supervisor_starter(settings: Settings) -> Callable[[str | None], Callable[[]
         return ended
 
     return start
+
+
+def file_editor(settings: Settings) -> Callable[[str | None, str | None], bool]:
+    """Return a function that opens a config file in the user's editor, as `edit` does.
+
+    Its arguments are the config file on the screen, where None means the file of the settings, and
+    the tunnel to show first.
+    """
+
+    def edit(shown: str | None, tunnel: str | None) -> bool:
+        from tunnelkeeper.dashboard.effects import EditError
+
+        config = settings.config if shown is None else Path(shown)
+        try:
+            return edit_file(config, tunnel)
+        except CommandError as error:
+            raise EditError(str(error), getattr(error, "hint", "")) from error
+        except OSError as error:
+            path = config_change.shown(error.filename or config)
+            raise EditError(f"{path}: {error.strerror}") from error
+
+    return edit

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import click
 
 from tunnelkeeper.cli import config_change, launch
 from tunnelkeeper.cli.check import print_findings
+from tunnelkeeper.cli.editor_position import command_at_line, line_of_tunnel
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config import ConfigError, parse
 from tunnelkeeper.config.starter import HEADER
@@ -51,25 +53,33 @@ def command(settings: Settings) -> int:
     the file reloads it. Otherwise the problems are shown, and you return to the editor; without a
     terminal, the copy is kept beside the file.
     """
+    if not edit_file(settings.config):
+        click.echo("nothing has changed")
+        return ExitCode.OK
+    click.echo(f"{config_change.shown(settings.config)} is written")
+    client = config_change.reload_supervisor(settings)
+    if client is not None:
+        client.close()
+    print_findings(launch.check(settings.config))
+    return ExitCode.OK
+
+
+def edit_file(path: Path, tunnel: str | None = None) -> bool:
+    """Let the user edit a config file on this terminal. Return whether it was written.
+
+    tunnel: the one that the editor shows first. Raises CommandError.
+    """
     editor = choose_editor(os.environ, shutil.which)
-    edit = _begin(settings.config)
+    edit = _begin(path)
+    line = None if tunnel is None else line_of_tunnel(edit.initial, tunnel)
     try:
-        text = _edit_until_valid(edit, editor)
+        return _edit_until_valid(edit, command_at_line(editor, str(edit.copy), line)) is not None
     except OSError as error:  # such as a full disk
         reason = f"{config_change.shown(edit.path)}: {error.strerror}"
         kept = config_change.shown(edit.keep_copy())
         raise CommandError(f"{reason}; your text is in {kept}") from error
     finally:
         edit.copy.unlink(missing_ok=True)
-    if text is None:
-        click.echo("nothing has changed")
-        return ExitCode.OK
-    click.echo(f"{config_change.shown(edit.path)} is written")
-    client = config_change.reload_supervisor(settings)
-    if client is not None:
-        client.close()
-    print_findings(launch.check(edit.path))
-    return ExitCode.OK
 
 
 def choose_editor(
@@ -141,10 +151,10 @@ def _begin(path: Path) -> _Edit:
 def _edit_until_valid(edit: _Edit, editor: list[str]) -> str | None:
     """Run the editor until the text is valid, and write it. Return None if nothing has changed.
 
-    Raises CommandError if the text is kept in a copy instead, or discarded.
+    editor: with its arguments. Raises CommandError if the text is kept in a copy, or discarded.
     """
     while True:
-        code = _run_editor(editor, edit.copy)
+        code = _run_editor(editor)
         if code:
             raise _editor_error(edit, editor, code)
         try:
@@ -161,11 +171,11 @@ def _edit_until_valid(edit: _Edit, editor: list[str]) -> str | None:
         _ask_how_to_continue(edit)
 
 
-def _run_editor(editor: list[str], copy: Path) -> int:
+def _run_editor(editor: list[str]) -> int:
     """Run the editor on this terminal. Return its exit code. Raises CommandError."""
     with _interrupts_left_to_editor():
         try:
-            return subprocess.run([*editor, str(copy)], check=False).returncode
+            return subprocess.run(editor, check=False).returncode
         except OSError as error:
             raise CommandError(
                 f"cannot run the editor {printable(editor[0])}: {error.strerror}; "
@@ -175,7 +185,13 @@ def _run_editor(editor: list[str], copy: Path) -> int:
 
 @contextmanager
 def _interrupts_left_to_editor() -> Iterator[None]:
-    """Ignore Ctrl-C. Unlike SIG_IGN, a handler is not passed on to the editor."""
+    """Ignore Ctrl-C. Unlike SIG_IGN, a handler is not passed on to the editor.
+
+    Only the main thread may do so. Otherwise it is the caller's task.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         yield

@@ -23,7 +23,13 @@ from tunnelkeeper.dashboard.answering import (
     LeaveQuestion,
 )
 from tunnelkeeper.dashboard.controller import Controller
-from tunnelkeeper.dashboard.effects import Starter, run_action, start_supervisor
+from tunnelkeeper.dashboard.effects import (
+    FileEditor,
+    Starter,
+    edit_config,
+    run_action,
+    start_supervisor,
+)
 from tunnelkeeper.dashboard.feed import follow_supervisor
 from tunnelkeeper.dashboard.key_bindings import create_key_bindings
 from tunnelkeeper.dashboard.layout import CommandCompleter, create_layout
@@ -33,6 +39,7 @@ from tunnelkeeper.dashboard.question_connection import QuestionConnection
 from tunnelkeeper.dashboard.style import STYLE
 from tunnelkeeper.dashboard.ui_state import (
     Action,
+    EditConfig,
     FetchLog,
     Moment,
     Quit,
@@ -76,6 +83,7 @@ _SPECIAL_KEYS = {
 def run(
     socket: Path,
     start: Starter,
+    edit: FileEditor,
     glyphs: Glyphs,
     notes: tuple[str, ...] = (),
     *,
@@ -88,7 +96,7 @@ def run(
     """
     ui_state = UiState(glyphs, notes=notes, log_scope="notes" if notes else "all")
     try:
-        asyncio.run(Dashboard(socket, start, ui_state, utc=utc, is_named=is_named).run())
+        asyncio.run(Dashboard(socket, start, edit, ui_state, utc=utc, is_named=is_named).run())
     except ExceptionGroup as group:
         # The first exception ended the dashboard and is the cause of the others.
         raise group.exceptions[0] from group
@@ -106,6 +114,7 @@ class Dashboard:
         self,
         socket: Path,
         start: Starter,
+        edit: FileEditor,
         ui_state: UiState,
         keyboard: Input | None = None,
         output: Output | None = None,
@@ -117,6 +126,8 @@ class Dashboard:
         self._is_named = is_named
         self._utc = utc
         self._start = start
+        self._edit = edit
+        self._is_editing = False
         self.model = Model()
         self.controller = Controller(self.model, ui_state, self._dispatch)
         self._question_connection = QuestionConnection(socket, is_named=is_named)
@@ -204,12 +215,26 @@ class Dashboard:
                 self._exit()
             case StartSupervisor():
                 self._spawn(start_supervisor(self._start, self.controller))
+            case EditConfig(tunnel):
+                self._spawn(self._edit_config(tunnel))
             case ClaimQuestion() | AnswerQuestion() | LeaveQuestion():
                 self._spawn(self._question_connection.run(action, self.controller.questions))
             case TunnelAction() | Reload() | FetchLog():
                 self._spawn(
                     run_action(action, self._socket, self.controller, is_named=self._is_named)
                 )
+
+    async def _edit_config(self, tunnel: str | None) -> None:
+        """Open the editor. A second key press before it opens has no effect."""
+        if self._is_editing:
+            return
+        self._is_editing = True
+        try:
+            await edit_config(
+                self._edit, tunnel, self._socket, self.controller, is_named=self._is_named
+            )
+        finally:
+            self._is_editing = False
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = self._tasks.create_task(coroutine)

@@ -80,7 +80,7 @@ class SimpleCommand:
     name: SimpleName
 
 
-SimpleName = Literal["problems", "reload", "help", "quit"]
+SimpleName = Literal["edit", "problems", "reload", "help", "quit"]
 Command = (
     ControlTunnels | SetFilter | SearchLog | SortBy | ShowLog | SelectTunnel | Fold | SimpleCommand
 )
@@ -121,7 +121,7 @@ def parse(line: str, model: Model) -> Command:
             return SelectTunnel(_require_choice(rest, model.tunnels, "tunnel"))
         case "fold" | "unfold" as folding:
             return Fold(_parse_group(rest, model), folding == "fold")
-        case "problems" | "reload" | "help" | "quit" as simple:
+        case "edit" | "problems" | "reload" | "help" | "quit" as simple:
             return SimpleCommand(simple)
     raise UnknownCommandError(f"no command {word!r}{did_you_mean(word, COMMAND_NAMES)}")
 

@@ -21,6 +21,7 @@ from tunnelkeeper.dashboard.ui_state import (
     Action,
     Browsing,
     Confirming,
+    EditConfig,
     FetchLog,
     LogScope,
     Message,
@@ -176,6 +177,10 @@ class Controller:
     def ask_to_reload(self) -> None:
         """Ask for confirmation to reload the config file, which can change every tunnel."""
         self.ui_state.mode = Confirming("reload the config file?", Reload())
+
+    def edit_config(self) -> None:
+        """Open the config file in the user's editor. A valid change is reloaded at once."""
+        self.dispatch(EditConfig(self.ui_state.selected))
 
     def start_supervisor(self) -> None:
         """Start a supervisor in the background."""
@@ -335,6 +340,7 @@ def _undo_of(verb: TunnelVerb, name: str, *, is_named: bool) -> str:
 
 
 _SIMPLE_COMMANDS: dict[command_parser.SimpleName, Callable[[Controller], None]] = {
+    "edit": Controller.edit_config,
     "problems": Controller.toggle_problems_first,
     "reload": Controller.ask_to_reload,
     "help": Controller.show_help,

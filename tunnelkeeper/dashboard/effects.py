@@ -1,4 +1,4 @@
-"""The actions of the dashboard that wait: requests to the supervisor, and starting one.
+"""The actions of the dashboard that wait: requests to the supervisor, starting one, an editor.
 
 They report to the controller and do not draw.
 """
@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
+from prompt_toolkit.application import in_terminal
 
 from tunnelkeeper.control.async_client import CONTROL_ERRORS, call
 from tunnelkeeper.control.client_errors import RemoteError
@@ -40,6 +41,22 @@ Starter = Callable[[str | None], ExitCheck]
 
 The argument is the config file on the screen: that of the last supervisor, if there was one.
 """
+
+
+FileEditor = Callable[[str | None, str | None], bool]
+"""Lets the user edit a config file on the terminal. Returns whether it was written.
+
+The arguments are the config file on the screen, as for Starter, and the tunnel to show first. It
+runs in a thread until the user has finished. Raises EditError.
+"""
+
+
+class EditError(Exception):
+    """Raised when the config file was not written. `hint` says what to do about it, or is empty."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class StartError(Exception):
@@ -78,6 +95,35 @@ async def run_action(
         controller.show_result(error.message, *error.problems, is_error=True)
     except CONTROL_ERRORS as error:
         controller.show_result(describe_error(error), is_error=True)
+
+
+async def edit_config(
+    edit: FileEditor,
+    tunnel: str | None,
+    socket: Path,
+    controller: Controller,
+    *,
+    is_named: bool = False,
+) -> None:
+    """Give the terminal to the editor, then reload what was written. is_named: as in Client.
+
+    A Ctrl-C meanwhile reaches the dashboard too; prompt_toolkit handles that signal and ignores it.
+    """
+    supervisor = controller.model.supervisor
+    config = supervisor.config if supervisor else None
+    try:
+        async with in_terminal():
+            was_written = await asyncio.to_thread(edit, config, tunnel)
+    except EditError as error:
+        first, *rest = str(error).splitlines()
+        controller.show_result(first, *rest, is_error=True, hint=error.hint)
+        return
+    if not was_written:
+        controller.show_result("the config file is unchanged")
+    elif isinstance(controller.model.feed_state, Connected):
+        await run_action(Reload(), socket, controller, is_named=is_named)
+    else:
+        controller.show_result("the config file is written", hint="u starts a supervisor")
 
 
 async def start_supervisor(start: Starter, controller: Controller) -> None:

@@ -22,6 +22,7 @@ KEYS = (
     ("m, Insert  a", "mark the tunnel; mark all shown, or none"),
     ("A", "answer a question: passphrase, code, host key"),
     ("R", "reload the config file"),
+    ("e", "edit the config file at the tunnel, then reload it"),
     ("/", "filter: words, state=up,backoff, group=work"),
     ("o  O", "sort by the next column; reverse the order"),
     ("!", "list tunnels that have a problem first"),
@@ -41,7 +42,7 @@ COMMANDS = (
     (":go", "NAME"),
     (":fold :unfold", "GROUP; default: every group"),
     (":problems", "the same as !"),
-    (":reload :help :quit", ""),
+    (":edit :reload :help :quit", ""),
 )
 STATES: tuple[tuple[StateName, str], ...] = (
     ("up", "connected, and every forward is listening"),

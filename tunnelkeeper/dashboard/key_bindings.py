@@ -43,6 +43,7 @@ BROWSING: dict[str, Callable[[Controller], None]] = {
     "p": lambda controller: controller.control_tunnels("restart", graceful=True),
     "w": lambda controller: controller.control_tunnels("retry"),
     "R": Controller.ask_to_reload,
+    "e": Controller.edit_config,
     "m insert": lambda controller: controller.cursor.toggle_mark(),
     "a": lambda controller: controller.cursor.toggle_all_marks(),
     "A": lambda controller: controller.questions.open(),

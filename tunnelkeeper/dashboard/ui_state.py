@@ -126,6 +126,13 @@ class StartSupervisor:
 
 
 @dataclass(frozen=True, slots=True)
+class EditConfig:
+    """Open the config file in the user's editor, at a tunnel if one is selected."""
+
+    tunnel: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FetchLog:
     """Fetch a tunnel's own log."""
 
@@ -137,4 +144,4 @@ class Quit:
     """Quit the dashboard. The supervisor keeps running."""
 
 
-Action = TunnelAction | Reload | StartSupervisor | FetchLog | QuestionAction | Quit
+Action = TunnelAction | Reload | StartSupervisor | EditConfig | FetchLog | QuestionAction | Quit
