@@ -17,9 +17,9 @@ from tunnelkeeper.core.forward_spec import (
     UnixAddress,
     kind_of,
 )
+from tunnelkeeper.core.tunnel_names import MAX_NAME_LENGTH, make_name, make_unique
 from tunnelkeeper.importing.source_commands import ImportedTunnel
 from tunnelkeeper.importing.toml_text import format_comment, format_forward, format_tunnel
-from tunnelkeeper.importing.tunnel_names import MAX_NAME_LENGTH, make_name, make_unique
 
 ANYTHING = st.text() | st.text(
     st.sampled_from("\n\r\t #[]\"'\\=\x00\x1b\x7f\u2028\u202e\x85tunnels.x")

@@ -21,6 +21,7 @@ from tunnelkeeper.autossh.session_plan import plan_session, ssh_g_options
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose, SshCommand
 from tunnelkeeper.core.configuration import HostOptions
 from tunnelkeeper.core.forward_spec import Forward, LocallyBoundForward, kind_of, socket_paths
+from tunnelkeeper.core.tunnel_names import make_name
 from tunnelkeeper.importing.host_table import AccountContext, SshGAnswers, make_host_table
 from tunnelkeeper.importing.notes import (
     note_on_gate_time,
@@ -30,7 +31,6 @@ from tunnelkeeper.importing.notes import (
 )
 from tunnelkeeper.importing.source_commands import ImportedTunnel, SourceCommand, UnreadableError
 from tunnelkeeper.importing.toml_text import format_forward
-from tunnelkeeper.importing.tunnel_names import make_name
 from tunnelkeeper.net.bind_addresses import overlap
 from tunnelkeeper.sshconfig.directives_in_effect import reject_refused
 from tunnelkeeper.sshconfig.login_settings import login_settings

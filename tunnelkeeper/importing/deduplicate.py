@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import ConfigError, parse
 from tunnelkeeper.core.forward_spec import Address, LocallyBoundForward
+from tunnelkeeper.core.tunnel_names import make_unique
 from tunnelkeeper.importing.source_commands import ImportedTunnel, NotImportable
 from tunnelkeeper.importing.toml_text import format_tunnel
-from tunnelkeeper.importing.tunnel_names import make_unique
 from tunnelkeeper.net.bind_addresses import overlap
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Names for imported tunnels. Each is valid in the config file and not yet taken."""
+"""Names for tunnels that are given none. Each is valid in the config file and not yet taken."""
 
 from __future__ import annotations
 
