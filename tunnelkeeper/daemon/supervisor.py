@@ -15,7 +15,6 @@ from tunnelkeeper.config import ConfigError, load_with_warnings
 from tunnelkeeper.control.api import (
     ConfigRejectedError,
     Listener,
-    NoSuchTunnelError,
     RequestFailedError,
 )
 from tunnelkeeper.control.payloads import (
@@ -25,7 +24,6 @@ from tunnelkeeper.control.payloads import (
     TunnelEvent,
 )
 from tunnelkeeper.core.config_diff import (
-    HostSettingsChanged,
     SettingsChanged,
     describe,
     diff,
@@ -35,17 +33,13 @@ from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.forward_spec import SpecError, parse_target
 from tunnelkeeper.core.lifecycle import RetryNow
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
-from tunnelkeeper.core.states import (
-    session_count,
-)
-from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.daemon.config_monitor import ConfigMonitor
 from tunnelkeeper.daemon.counter_publisher import CounterPublisher, ProcessStatsReader
 from tunnelkeeper.daemon.key_locks import KeyLocks
+from tunnelkeeper.daemon.moved_hosts import reconnect_moved
 from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
-from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.thread_executor import SerialExecutor
-from tunnelkeeper.sshconfig import SshConfigError, gather_facts
+from tunnelkeeper.sshconfig import gather_facts
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
 from tunnelkeeper.tunnel.dependency_watcher import SharedSignatures, read_signatures
 from tunnelkeeper.tunnel.snapshots import question_event, question_snapshot, tunnel_snapshot
@@ -56,7 +50,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.clock import Clock
     from tunnelkeeper.control.payloads import Locked, Unlocking
-    from tunnelkeeper.core.configuration import Configuration, Tunnel
+    from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.core.questions import Change, Question
     from tunnelkeeper.core.snapshot import QuestionSnapshot
     from tunnelkeeper.questions.board import QuestionBoard
@@ -311,43 +305,12 @@ class Supervisor:
         unchanged = [tunnel for name, tunnel in new.tunnels.items() if name not in changes]
         settings = [c.tunnel for c in changes.values() if isinstance(c, SettingsChanged)]
         # Applied first, as one slow lookup must not delay the changes of other tunnels.
-        found = await asyncio.gather(*map(self._reconnect_if_moved, unchanged + settings))
-        changes |= {change.tunnel.name: change for change in found if change is not None}
+        moved = await reconnect_moved(unchanged + settings, self._registry, self._context)
+        changes |= {change.tunnel.name: change for change in moved}
         order = [*(name for name in changes if name not in new.tunnels), *new.tunnels]
         sentences = [describe(changes[name]) for name in order if name in changes]
         self._event_log.write("info", "", f"reloaded: {'; '.join(sentences) or 'nothing changed'}")
         return sentences
-
-    async def _reconnect_if_moved(self, tunnel: Tunnel) -> HostSettingsChanged | None:
-        """Reconnect a tunnel whose session uses other hosts than the new configuration gives."""
-        if not self._hosts_in_use(tunnel.name):
-            return None
-        resolved = await self._resolve_or_warn(self._context.host_resolver, tunnel)
-        if resolved is None or self._hosts_in_use(tunnel.name) in {(), resolved}:
-            return None
-        change = HostSettingsChanged(tunnel)
-        self._registry.reconnect(change)
-        return change
-
-    def _hosts_in_use(self, name: str) -> tuple[object, ...]:
-        try:
-            runner = self._registry.runner(name)
-        except NoSuchTunnelError:
-            return ()
-        return runner.host_chain if session_count(runner.state) else ()
-
-    async def _resolve_or_warn(
-        self, host_resolver: HostResolver, tunnel: Tunnel
-    ) -> tuple[object, ...] | None:
-        try:
-            return await host_resolver.resolve(tunnel)
-        except (SshConfigError, OSError) as error:  # OSError: ssh cannot be started now
-            # Keep the current connection. The next attempt to connect reports the failure.
-            text = error.message if isinstance(error, SshConfigError) else os_error_text(error)
-            self._event_log.write(
-                "warning", tunnel.name, f"ssh_config: {printable(text, RECORD_LIMIT)}"
-            )
-            return None
 
     def _failure_suffix(self, name: str) -> str:
         failure = self._registry.runner(name).last_failure
