@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tunnelkeeper.control.api import Listener
+    from tunnelkeeper.control.payloads import Opened, OpenParams
     from tunnelkeeper.core.questions import Question
     from tunnelkeeper.core.snapshot import LogRecord, QuestionSnapshot
 
@@ -128,6 +129,14 @@ class FakeSupervisor:
         raise RequestFailedError("a fake supervisor")
 
     async def reload(self) -> list[str]:
+        """Refuse."""
+        raise RequestFailedError("a fake supervisor")
+
+    async def open(self, params: OpenParams) -> tuple[Opened, Callable[[], None]]:
+        """Refuse."""
+        raise RequestFailedError("a fake supervisor")
+
+    def table(self, name: str) -> dict[str, object]:
         """Refuse."""
         raise RequestFailedError("a fake supervisor")
 

@@ -16,8 +16,17 @@ from tunnelkeeper.control.api import (
     NoSuchKeyError,
     NoSuchTunnelError,
     RequestFailedError,
+    TunnelRefusedError,
 )
-from tunnelkeeper.control.payloads import Event, Locked, RemovedEvent, TunnelEvent, Unlocking
+from tunnelkeeper.control.payloads import (
+    Event,
+    Locked,
+    Opened,
+    OpenParams,
+    RemovedEvent,
+    TunnelEvent,
+    Unlocking,
+)
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.core.snapshot import (
     FailureSnapshot,
@@ -83,6 +92,10 @@ class FakeSupervisor:
         self.tunnels = {tunnel.name: tunnel for tunnel in tunnels or (a_tunnel(),)}
         self.records = [LogRecord(NOON, "info", "db", "up"), LogRecord(NOON, "info", "", "started")]
         self.problems: list[str] = []
+        self.tables: dict[str, dict[str, object]] = {}
+        self.opened_state = "up"
+        self.ended: list[str] = []
+        self.has_ended_tunnel = asyncio.Event()
         self.config = "/etc/tunnels.toml"
         self.config_changed = False
         self.listeners: set[Callable[[Event], None]] = set()
@@ -139,6 +152,25 @@ class FakeSupervisor:
         self, names: list[str], group: str | None, *, graceful: bool = False
     ) -> list[str]:
         return self._record_request("restart gracefully" if graceful else "restart", names, group)
+
+    async def open(self, params: OpenParams) -> tuple[Opened, Callable[[], None]]:
+        if self.problems:
+            raise TunnelRefusedError(self.problems)
+        name = params.name or "relay"
+        self.requests.append(("open", params))
+        self.tables[name] = params.table
+        self.publish(TunnelEvent(a_tunnel(name, self.opened_state, ad_hoc=True)))
+
+        def end() -> None:
+            self.ended.append(name)
+            self.has_ended_tunnel.set()
+
+        return Opened(name), end
+
+    def table(self, name: str) -> dict[str, object]:
+        if name not in self.tables:
+            raise NoSuchTunnelError(name)
+        return self.tables[name]
 
     async def reload(self) -> list[str]:
         if self.problems:

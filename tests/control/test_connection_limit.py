@@ -93,6 +93,14 @@ def test_a_client_whose_connection_was_closed_reports_the_reason(server: Running
     assert caught.value.code == ErrorCode.TOO_MANY_CONNECTIONS
 
 
+def test_a_connection_that_holds_a_tunnel_is_not_idle(server: RunningServer) -> None:
+    with Client(server.path, DEADLINE) as client:
+        client.open({"host": "relay"}, bound=True)
+        with idle_connections(server, CONNECTION_LIMIT) as idle:
+            assert b"idle the longest" in idle[0].recv(1000)
+            assert client.version().pid
+
+
 def test_single_requests_are_answered_when_every_connection_is_subscribed(
     server: RunningServer,
 ) -> None:

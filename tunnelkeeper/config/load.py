@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config.errors import ConfigError, Problem
@@ -70,5 +71,10 @@ def _load_sections(document: Document) -> Loaded:
     problems += conflicts(sections)
     if problems:
         raise ConfigError(document.problems(problems))
-    configuration = merge(sections, document.path)
+    configuration = replace(
+        merge(sections, document.path),
+        shared_tables={
+            key: document.values[key] for key in ("defaults", "hosts") if key in document.values
+        },
+    )
     return configuration, document.problems(warnings(document.values, configuration))

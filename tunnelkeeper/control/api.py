@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Hashable, Iterable, Sequence
 
-    from tunnelkeeper.control.payloads import Event, Locked, Unlocking
+    from tunnelkeeper.control.payloads import Event, Locked, Opened, OpenParams, Unlocking
     from tunnelkeeper.core.questions import Claim, Question, Verdict
     from tunnelkeeper.core.secret import Secret
     from tunnelkeeper.core.snapshot import LogRecord, QuestionSnapshot, StatusSnapshot
@@ -68,6 +68,16 @@ class ConfigRejectedError(RequestError):
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("the config file has problems; nothing was changed")
+        self.problems = tuple(problems)
+
+
+class TunnelRefusedError(RequestError):
+    """A tunnel that cannot be opened. problems: a line for each. Nothing has changed."""
+
+    code = ErrorCode.BAD_CONFIG
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("the tunnel was not opened")
         self.problems = tuple(problems)
 
 
@@ -146,7 +156,10 @@ class SupervisorApi(Protocol):
         ...
 
     async def stop(self, names: list[str], group: str | None) -> list[str]:
-        """Stop these tunnels. Return when they hold no connection and no listener."""
+        """Stop these tunnels. Return when they hold no connection and no listener.
+
+        An ad-hoc tunnel ends: it is gone afterwards.
+        """
         ...
 
     async def restart(
@@ -156,6 +169,18 @@ class SupervisorApi(Protocol):
 
         graceful: connect first, and close the old connection when its transfers are done.
         """
+        ...
+
+    async def open(self, params: OpenParams) -> tuple[Opened, Callable[[], None]]:
+        """Open a tunnel that is in no config file, without waiting until it is up.
+
+        The second result ends the tunnel; it may be called at any time. bound_to_connection is for
+        the caller, who ends the tunnel when the connection ends. Raises TunnelRefusedError.
+        """
+        ...
+
+    def table(self, name: str) -> dict[str, object]:
+        """Return the table of an ad-hoc tunnel. Raises NoSuchTunnelError for all others."""
         ...
 
     async def reload(self) -> list[str]:

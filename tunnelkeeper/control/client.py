@@ -36,6 +36,8 @@ from tunnelkeeper.control.payloads import (
     Changes,
     Event,
     LogLines,
+    Opened,
+    Table,
     Version,
 )
 from tunnelkeeper.control.peer import (
@@ -184,6 +186,24 @@ class Client:
         # Left out unless requested: a supervisor of an older version refuses the parameter.
         result = self.call("restart", names=names, group=group, graceful=graceful or None)
         return decode_result(result, Affected).names
+
+    def open(
+        self,
+        table: dict[str, object],
+        name: str | None = None,
+        for_seconds: float | None = None,
+        *,
+        bound: bool = False,
+    ) -> Opened:
+        """Open a tunnel that is in no config file. bound: it ends with this connection."""
+        result = self.call(
+            "open", table=table, name=name, for_seconds=for_seconds, bound_to_connection=bound
+        )
+        return decode_result(result, Opened)
+
+    def table(self, name: str) -> dict[str, object]:
+        """Return the table that an ad-hoc tunnel was opened with."""
+        return decode_result(self.call("table", name=name), Table).table
 
     def reload(self) -> list[str]:
         """Make the supervisor read its config file again. Return a sentence for each change."""

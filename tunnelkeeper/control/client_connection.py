@@ -31,6 +31,8 @@ from tunnelkeeper.control.payloads import (
     ConnectParams,
     Done,
     Event,
+    Opened,
+    OpenParams,
     QuestionParams,
     SubscribeParams,
     Unlocking,
@@ -41,6 +43,7 @@ from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from tunnelkeeper.control.api import SupervisorApi, Unsubscribe
 
@@ -53,6 +56,7 @@ WRITE_TIMEOUT = 30.0
 _NO_SUBSCRIPTION = (
     "too many clients follow the supervisor's events; end a dashboard or another client"
 )
+_NO_TUNNEL = "too many clients are connected; end a dashboard or another client"
 _TOO_LONG = Error(ErrorCode.INVALID_REQUEST, f"expected a request of at most {REQUEST_LIMIT} bytes")
 
 
@@ -151,16 +155,22 @@ class SupervisorConnection(ControlConnection):
             "answer": self._answer,
             "decline": self._decline,
             "unlock": self._unlock,
+            "open": self._open,
         }
         super().__init__(supervisor, reader, writer, {**METHODS, **own})
         self._supervisor = supervisor
         self._is_asked = False
         self._unsubscribe: Unsubscribe | None = None
+        self._end_bound_tunnels: list[Callable[[], None]] = []
 
     @property
     def is_idle(self) -> bool:
-        """Whether the connection can be closed for another one: no answer or event is awaited."""
-        return super().is_idle and self._unsubscribe is None and not self._is_asked
+        """Whether the connection can be closed for another one.
+
+        Its client awaits no answer and no event, and no tunnel would end with it.
+        """
+        is_used = self._unsubscribe is not None or self._is_asked or bool(self._end_bound_tunnels)
+        return super().is_idle and not is_used
 
     async def run(self) -> None:
         """Serve requests; send no event afterwards."""
@@ -171,6 +181,8 @@ class SupervisorConnection(ControlConnection):
                 self._unsubscribe()
             if self._is_asked:
                 self._supervisor.questions.disconnect(self)
+            for end in self._end_bound_tunnels:
+                end()
 
     async def _reply(self, request: Request) -> bytes | None:
         if request.method != "connect":
@@ -185,6 +197,15 @@ class SupervisorConnection(ControlConnection):
         if self._unsubscribe is None:
             self._unsubscribe = supervisor.subscribe(self._send_event, params.counters_every)
         return Done()
+
+    async def _open(self, supervisor: SupervisorApi, request: Request) -> Opened:
+        params = decode_params(request, OpenParams)
+        if self.in_reserve and params.bound_to_connection:
+            raise ProtocolError(ErrorCode.TOO_MANY_CONNECTIONS, _NO_TUNNEL, id_of(request))
+        opened, end = await supervisor.open(params)
+        if params.bound_to_connection:
+            self._end_bound_tunnels.append(end)
+        return opened
 
     async def _attend(self, supervisor: SupervisorApi, request: Request) -> Done:
         params = decode_params(request, AttendParams)

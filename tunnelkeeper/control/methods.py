@@ -1,7 +1,8 @@
 """The methods of the control protocol that take a request and return an answer. It sends nothing.
 
-METHODS is the supervisor's table. `subscribe` and `connect` change the connection itself, and those
-who answer questions are clients, so control.client_connection implements these methods.
+METHODS is the supervisor's table. `subscribe` and `connect` change the connection itself, `open`
+may bind a tunnel to it, and those who answer questions are clients, so control.client_connection
+implements these methods.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ from tunnelkeeper.control.payloads import (
     RestartParams,
     Selection,
     StatusParams,
+    Table,
+    TableParams,
     Version,
 )
 from tunnelkeeper.core.questions import NoSuchQuestionError, QuestionError
@@ -85,6 +88,10 @@ async def _logs(supervisor: SupervisorApi, params: LogsParams) -> LogLines:
     return LogLines(supervisor.logs(params.name, params.lines))
 
 
+async def _table(supervisor: SupervisorApi, params: TableParams) -> Table:
+    return Table(supervisor.table(params.name))
+
+
 async def _questions(supervisor: SupervisorApi, _params: NoParams) -> Questions:
     return Questions(supervisor.question_snapshots())
 
@@ -120,6 +127,7 @@ METHODS: Methods = {
     "restart": Method(RestartParams, _restart),
     "reload": Method(NoParams, _reload),
     "logs": Method(LogsParams, _logs),
+    "table": Method(TableParams, _table),
     "questions": Method(NoParams, _questions),
     "lock": Method(NoParams, _lock),
     "shutdown": Method(NoParams, _shutdown),

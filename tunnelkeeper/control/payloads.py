@@ -23,6 +23,7 @@ from tunnelkeeper.core.snapshot import (  # noqa: TC001  msgspec reads them
 LOG_LINES_LIMIT = 100_000
 
 MAX_UNLOCK_SECONDS = 366 * 86400
+MAX_OPEN_SECONDS = 366 * 86400
 
 
 class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +92,25 @@ class UnlockParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     for_seconds: Annotated[float, msgspec.Meta(ge=1, le=MAX_UNLOCK_SECONDS)] | None = None
 
 
+class OpenParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tunnel to open that is in no config file.
+
+    table: as the file would have it. name: null for one made from the host. for_seconds: when it
+    ends; null for no such time. bound_to_connection: whether it ends with this connection.
+    """
+
+    table: dict[str, object]
+    name: str | None = None
+    for_seconds: Annotated[float, msgspec.Meta(ge=1, le=MAX_OPEN_SECONDS)] | None = None
+    bound_to_connection: bool = False
+
+
+class TableParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The name of an ad-hoc tunnel, for `table`."""
+
+    name: str
+
+
 class AnswerParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """lengths: the bytes of each answer. They follow the line, one after the other."""
 
@@ -125,6 +145,19 @@ class LogLines(msgspec.Struct, frozen=True):
     """The result of `logs`, newest last."""
 
     records: list[LogRecord]
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The result of `open`: the name of the tunnel, and what is probably a mistake in its table."""
+
+    name: str
+    warnings: list[str] = []
+
+
+class Table(msgspec.Struct, frozen=True):
+    """The result of `table`: the table that an ad-hoc tunnel was opened with."""
+
+    table: dict[str, object]
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -184,7 +217,7 @@ class TunnelEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tunnel"):
 
 
 class RemovedEvent(msgspec.Struct, frozen=True, tag_field="type", tag="removed"):
-    """A reload removed a tunnel."""
+    """A tunnel is gone: a reload removed it, or it was an ad-hoc tunnel that has ended."""
 
     name: str
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from tunnelkeeper.core.configuration import HostOptions, Tunnel
     from tunnelkeeper.core.forward_spec import Forward
@@ -46,18 +46,30 @@ class SettingsChanged:
     removed: tuple[Forward, ...]
 
 
-Change = Added | Removed | HostSettingsChanged | SettingsChanged
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """An ad-hoc tunnel that the file has now, with the same settings. Its connection stays."""
+
+    tunnel: Tunnel
 
 
-def diff(old: Mapping[str, Tunnel], new: Mapping[str, Tunnel]) -> tuple[Change, ...]:
+Change = Added | Removed | HostSettingsChanged | SettingsChanged | TakenOver
+
+
+def diff(
+    old: Mapping[str, Tunnel], new: Mapping[str, Tunnel], ad_hoc: Collection[str] = ()
+) -> tuple[Change, ...]:
     """Return the changes from old to new: first removals, then in the order of the new file.
 
     Removals come first because a new tunnel may use one of their ports.
+    ad_hoc: the names of running tunnels that are not in old. If new has one, it has its settings.
     """
     changes: list[Change] = [Removed(name) for name in old if name not in new]
     for name, tunnel in new.items():
         before = old.get(name)
-        if before is None:
+        if name in ad_hoc:
+            changes.append(TakenOver(tunnel))
+        elif before is None:
             changes.append(Added(tunnel))
         elif _host_settings(before) != _host_settings(tunnel):
             changes.append(HostSettingsChanged(tunnel))
@@ -86,6 +98,8 @@ def describe(change: Change) -> str:
     match change:
         case Added(tunnel=tunnel):
             return f"{tunnel.name}: added"
+        case TakenOver(tunnel=tunnel):
+            return f"{tunnel.name}: in the config file now, its connection stays"
         case Removed(name=name):
             return f"{name}: removed"
         case HostSettingsChanged(tunnel=tunnel):

@@ -264,7 +264,8 @@ class SupervisorOptions:
 class Configuration:
     """A whole config file. hosts: by name, each with [defaults] already applied.
 
-    defaults: the settings of hosts without a [hosts] table.
+    defaults: the settings of hosts without a [hosts] table. shared_tables: [defaults] and [hosts]
+    as the file has them, for tunnels that are opened without being in it.
     """
 
     path: str
@@ -272,3 +273,4 @@ class Configuration:
     defaults: HostOptions = field(default_factory=HostOptions)
     hosts: dict[str, HostOptions] = field(default_factory=dict)
     tunnels: dict[str, Tunnel] = field(default_factory=dict)
+    shared_tables: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)

@@ -120,7 +120,8 @@ class TunnelSnapshot(msgspec.Struct, frozen=True):
 
     since: when it came up, went away or was stopped; attempts and waits in between do not count.
     wanted: whether it should be up. attempt: the number of the current attempt, or of consecutive
-    failed ones; 0 after the gate time.
+    failed ones; 0 after the gate time. ad_hoc: whether a command opened it and no config file has
+    it; it then ends at ends_at, if that is not null.
     """
 
     name: str
@@ -144,6 +145,8 @@ class TunnelSnapshot(msgspec.Struct, frozen=True):
     progress: ProgressSnapshot | None = None
     hops: list[HopSnapshot] = []
     replacement: ReplacementSnapshot | None = None
+    ad_hoc: bool = False
+    ends_at: str | None = None
 
 
 class SupervisorSnapshot(msgspec.Struct, frozen=True):

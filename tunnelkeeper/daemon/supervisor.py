@@ -25,6 +25,7 @@ from tunnelkeeper.control.payloads import (
 )
 from tunnelkeeper.core.config_diff import (
     SettingsChanged,
+    TakenOver,
     describe,
     diff,
     name_of,
@@ -33,6 +34,7 @@ from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.forward_spec import SpecError, parse_target
 from tunnelkeeper.core.lifecycle import RetryNow
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
+from tunnelkeeper.daemon.ad_hoc_tunnels import AdHocTunnels
 from tunnelkeeper.daemon.config_monitor import ConfigMonitor
 from tunnelkeeper.daemon.counter_publisher import CounterPublisher, ProcessStatsReader
 from tunnelkeeper.daemon.key_locks import KeyLocks
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     import socket
 
     from tunnelkeeper.clock import Clock
-    from tunnelkeeper.control.payloads import Locked, Unlocking
+    from tunnelkeeper.control.payloads import Locked, Opened, OpenParams, Unlocking
     from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.core.questions import Change, Question
     from tunnelkeeper.core.snapshot import QuestionSnapshot
@@ -74,6 +76,7 @@ class Supervisor:
         config_read: The signature of the config file from before it was read. None: as it is now.
 
     stopping is set when a shutdown is requested. reload_context is entered around every reload.
+    ends_when_unused: whether to shut down when an ad-hoc tunnel ends and no tunnel is wanted then.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Supervisor:
     ) -> None:
         self.stopping = asyncio.Event()
         self.reload_context: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.ends_when_unused = False
         self._configuration = configuration
         self._event_log = event_log
         self._clock = clock
@@ -116,6 +120,9 @@ class Supervisor:
             facts=gather_facts(),
         )
         self._registry = TunnelRegistry(self._context, tasks, self._on_tunnel_removed, claim)
+        self._ad_hoc_tunnels = AdHocTunnels(
+            self._registry, event_log, clock, tasks, self._on_ad_hoc_tunnel_ended
+        )
         self._key_locks = KeyLocks(ssh_context, event_log)
         ssh_context.unlocker.command = "tunnelkeeper unlock"
         ssh_context.questions.retry = self._retry
@@ -137,7 +144,18 @@ class Supervisor:
 
     async def stop(self, names: list[str], group: str | None) -> list[str]:
         """Stop tunnels and wait until they are stopped. Return their names."""
-        return await self._registry.stop(names, group)
+        stopped = await self._registry.stop(names, group)
+        await self._ad_hoc_tunnels.end(stopped)
+        return stopped
+
+    async def open(self, params: OpenParams) -> tuple[Opened, Callable[[], None]]:
+        """Open a tunnel that is in no config file. The second result ends it."""
+        async with self._reloading:  # a reload may be about to add a tunnel of this name
+            return await self._ad_hoc_tunnels.open(params, self._configuration)
+
+    def table(self, name: str) -> dict[str, object]:
+        """Return the table of an ad-hoc tunnel."""
+        return self._ad_hoc_tunnels.table(name)
 
     async def restart(
         self, names: list[str], group: str | None, *, graceful: bool = False
@@ -249,6 +267,7 @@ class Supervisor:
 
     def network_changed(self, present: frozenset[str] | None) -> None:
         """Let all tunnels react to a resume or a network change."""
+        self._ad_hoc_tunnels.on_resume()
         self._registry.network_changed(present)
 
     def network_lost(self) -> None:
@@ -257,6 +276,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Stop all tunnels."""
+        self._ad_hoc_tunnels.stop_timer()
         await self._registry.close()
 
     def abort_connections(self) -> None:
@@ -292,8 +312,10 @@ class Supervisor:
             raise ConfigRejectedError([str(problem) for problem in error.problems]) from error
         except OSError as error:
             raise ConfigRejectedError([f"{path}: {error.strerror}"]) from error
+        taken_over = await self._ad_hoc_tunnels.find_taken_over(new)
         host_resolver = self._create_resolver(new)
-        changes = {name_of(change): change for change in diff(self._registry.tunnels, new.tunnels)}
+        found_changes = diff(self._registry.tunnels, new.tunnels, taken_over)
+        changes = {name_of(change): change for change in found_changes}
         for warning in warnings:
             self._event_log.write("warning", "", str(warning))
         self._configuration = new
@@ -303,9 +325,10 @@ class Supervisor:
         self._event_log.format = new.supervisor.log_format
         await self._registry.apply(changes.values(), new.tunnels, start_added=self._start_added)
         unchanged = [tunnel for name, tunnel in new.tunnels.items() if name not in changes]
-        settings = [c.tunnel for c in changes.values() if isinstance(c, SettingsChanged)]
+        kept = SettingsChanged | TakenOver
+        connected = [c.tunnel for c in changes.values() if isinstance(c, kept)]
         # Applied first, as one slow lookup must not delay the changes of other tunnels.
-        moved = await reconnect_moved(unchanged + settings, self._registry, self._context)
+        moved = await reconnect_moved(unchanged + connected, self._registry, self._context)
         changes |= {change.tunnel.name: change for change in moved}
         order = [*(name for name in changes if name not in new.tunnels), *new.tunnels]
         sentences = [describe(changes[name]) for name in order if name in changes]
@@ -327,6 +350,10 @@ class Supervisor:
     def _on_tunnel_removed(self, name: str) -> None:
         self._event_log.forget(name)
         self._publish(RemovedEvent(name))
+
+    def _on_ad_hoc_tunnel_ended(self) -> None:
+        if self.ends_when_unused and not self._registry.has_wanted_tunnel:
+            self.shutdown()
 
     def _on_question(self, change: Change) -> None:
         self._publish(question_event(change, self.questions.now()))

@@ -16,6 +16,7 @@ from tunnelkeeper.core.config_diff import (
     HostSettingsChanged,
     Removed,
     SettingsChanged,
+    TakenOver,
     name_of,
 )
 from tunnelkeeper.core.lifecycle import (
@@ -27,21 +28,24 @@ from tunnelkeeper.core.lifecycle import (
     Start,
     Stop,
 )
+from tunnelkeeper.core.states import is_wanted
 from tunnelkeeper.tunnel.runner import Reconfigure, Runner
 from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
+    from tunnelkeeper.core.ad_hoc import AdHoc
     from tunnelkeeper.core.configuration import Tunnel
     from tunnelkeeper.core.snapshot import TunnelSnapshot
     from tunnelkeeper.tunnel.context import TunnelContext
 
 
 class TunnelRegistry:
-    """The runners, in the order of the config file. tasks owns them.
+    """The runners, in the order of the config file, then the ad-hoc ones. tasks owns them.
 
-    claim: called with the names of tunnels before they are started; raises to prevent it.
+    claim: called with the names of configured tunnels before they are started; raises to prevent
+    it.
     """
 
     def __init__(
@@ -54,13 +58,13 @@ class TunnelRegistry:
         self._context = context
         self._tasks = tasks
         self._on_removed = on_removed
-        self._claim = claim
+        self.claim = claim
         self._runners: dict[str, Runner] = {}
         self._runner_tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, tunnel: Tunnel) -> Runner:
-        """Add a tunnel in state `stopped` and run its runner."""
-        runner = Runner(tunnel, self._context, token_hex(8))
+    def add(self, tunnel: Tunnel, ad_hoc: AdHoc | None = None) -> Runner:
+        """Add a tunnel in state `stopped` and run its runner. ad_hoc: if no file has it."""
+        runner = Runner(tunnel, self._context, token_hex(8), ad_hoc=ad_hoc)
         self._runners[tunnel.name] = runner
         task = self._tasks.create_task(runner.run(), name=f"tunnel {tunnel.name}")
         self._runner_tasks.add(task)
@@ -82,13 +86,23 @@ class TunnelRegistry:
         return name in self._runners
 
     def runners(self) -> Iterable[Runner]:
-        """Return all runners in the order of the config file."""
+        """Return all runners in the order of the config file, then the ad-hoc ones."""
         return self._runners.values()
 
     @property
     def tunnels(self) -> dict[str, Tunnel]:
-        """The configured tunnels by name."""
-        return {name: runner.tunnel for name, runner in self._runners.items()}
+        """The tunnels of the config file, by name."""
+        return {n: r.tunnel for n, r in self._runners.items() if r.ad_hoc is None}
+
+    @property
+    def ad_hoc_tunnels(self) -> dict[str, Tunnel]:
+        """The tunnels that no config file has, by name."""
+        return {n: r.tunnel for n, r in self._runners.items() if r.ad_hoc is not None}
+
+    @property
+    def has_wanted_tunnel(self) -> bool:
+        """Whether any tunnel should be up."""
+        return any(is_wanted(runner.state) for runner in self._runners.values())
 
     def select(self, names: Iterable[str], group: str | None) -> list[Runner]:
         """Return the named tunnels and those of the group, each once, in config file order.
@@ -122,8 +136,8 @@ class TunnelRegistry:
         if names or group is not None:
             runners = self.select(names, group)
         else:
-            runners = [r for r in self._runners.values() if r.tunnel.autostart]
-        self._claim(_names(runners))
+            runners = [r for r in self._runners.values() if r.tunnel.autostart and not r.ad_hoc]
+        self._claim_configured(runners)
         for runner in runners:
             runner.send(Start())
         return _names(runners)
@@ -140,30 +154,31 @@ class TunnelRegistry:
     def restart(self, names: list[str], group: str | None, *, graceful: bool) -> list[str]:
         """Reconnect tunnels. graceful: Open the new connection before closing the old one."""
         runners = self.select(names, group)
-        self._claim(_names(runners))
+        self._claim_configured(runners)
         for runner in runners:
             runner.send(RestartGracefully() if graceful else Restart())
         return _names(runners)
 
     async def apply(
-        self, changes: Iterable[Change], order: Iterable[str], *, start_added: bool
+        self, changes: Iterable[Change], order: Collection[str], *, start_added: bool
     ) -> None:
         """Apply the changes of a reload. Unchanged tunnels only retry if they are waiting.
 
         Args:
             changes: The difference between the old and the new configuration.
-            order: The names of all tunnels in the order of the new config file.
+            order: The names of all configured tunnels in the order of the new config file.
             start_added: Whether to start new tunnels with autostart.
         """
         changed = set()
         changes = [*changes]
+        self._take_over(change.tunnel.name for change in changes if isinstance(change, TakenOver))
         # First, because a new tunnel may use one of their ports; and all together, because one may
         # take seconds to stop.
         removed = [change.name for change in changes if isinstance(change, Removed)]
-        await asyncio.gather(*map(self._remove, removed))
+        await asyncio.gather(*map(self.remove, removed))
         for change in changes:
             match change:
-                case Removed():
+                case Removed() | TakenOver():
                     continue
                 case Added(tunnel=tunnel):
                     runner = self.add(tunnel)
@@ -178,7 +193,8 @@ class TunnelRegistry:
         for name, runner in self._runners.items():
             if name not in changed:
                 runner.send(RetryNow())
-        self._runners = {name: self._runners[name] for name in order}
+        ad_hoc = [name for name in self._runners if name not in order]
+        self._runners = {name: self._runners[name] for name in [*order, *ad_hoc]}
 
     def reconnect(self, change: HostSettingsChanged) -> None:
         """Reconnect a tunnel with new host settings."""
@@ -217,11 +233,22 @@ class TunnelRegistry:
         for task in self._runner_tasks:
             task.cancel()
 
-    async def _remove(self, name: str) -> None:
+    async def remove(self, name: str) -> None:
+        """Remove a tunnel. Return when it holds no connection and no listener."""
         runner = self._runners.pop(name)
         runner.shutdown()
         await runner.until_stopped()
         self._on_removed(name)
+
+    def _take_over(self, names: Iterable[str]) -> None:
+        """Treat ad-hoc tunnels as those of the config file, before one of them ends by itself."""
+        for name in names:
+            self.runner(name).ad_hoc = None
+            self._context.on_change(name)
+
+    def _claim_configured(self, runners: Iterable[Runner]) -> None:
+        """Claim tunnels of the config file. No other supervisor has our ad-hoc ones."""
+        self.claim(_names(runner for runner in runners if runner.ad_hoc is None))
 
     def _reconfigure(self, tunnel: Tunnel) -> None:
         self.runner(tunnel.name).send(Reconfigure(tunnel))

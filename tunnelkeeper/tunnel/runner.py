@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tunnelkeeper.clock import Timer
+    from tunnelkeeper.core.ad_hoc import AdHoc
     from tunnelkeeper.core.configuration import Host, Tunnel
     from tunnelkeeper.forwarding.gate import Gate
     from tunnelkeeper.tunnel.context import TunnelContext
@@ -88,6 +89,7 @@ class Runner:
     """The runner of one tunnel. `run` processes the events that `send` queues.
 
     policy_of: Makes the retry policy for an event from the tunnel's configuration and the seed.
+    ad_hoc: Set for a tunnel that is not in the config file.
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class Runner:
         context: TunnelContext,
         seed: str,
         policy_of: Callable[[Tunnel, str], RetryPolicy] = RetryPolicy.from_tunnel,
+        ad_hoc: AdHoc | None = None,
     ) -> None:
         self.tunnel = tunnel
+        self.ad_hoc = ad_hoc
         self.state: State = Stopped()
         self.changed_at: datetime = context.clock.wall()
         self.restarts = 0

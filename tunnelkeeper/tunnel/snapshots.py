@@ -86,6 +86,8 @@ def tunnel_snapshot(runner: Runner, clock: Clock) -> TunnelSnapshot:
             for index, name in enumerate(hosts)
         ],
         replacement=_replacement(runner, clock),
+        ad_hoc=runner.ad_hoc is not None,
+        ends_at=_iso_time(runner.ad_hoc.ends_at, clock) if runner.ad_hoc else None,
     )
 
 
