@@ -8,14 +8,9 @@ from __future__ import annotations
 
 SCRIPT = """\
 #!{python}
-import sys
+from tunnelkeeper.entry import main_or_autossh
 
-if sys.argv[0].endswith("tunnelkeeper-autossh"):
-    from tunnelkeeper.cli.autossh import main
-else:
-    from tunnelkeeper.cli.main import main
-
-main()
+main_or_autossh()
 """
 """What /usr/bin/tunnelkeeper and /usr/bin/tunnelkeeper-autossh run."""
 
@@ -28,13 +23,10 @@ def pyvenv_cfg(home: str, version: str) -> str:
 SINGLE_FILE_SCRIPT = """\
 import sys
 
+from tunnelkeeper.entry import main_or_autossh
+
 # The first argument is the file that was started: its name counts, and units start it again.
 sys.argv[0:2] = sys.argv[1:2]
-if sys.argv[0].endswith("tunnelkeeper-autossh"):
-    from tunnelkeeper.cli.autossh import main
-else:
-    from tunnelkeeper.cli.main import main
-
-main()
+main_or_autossh()
 """
 """What the single file runs when it is unpacked, with its own path as first argument."""

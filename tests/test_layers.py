@@ -15,6 +15,7 @@ LAYERS = {
     "paths": "",
     "clock": "",
     "atomic_write": "",
+    "collector": "",
     "net": "core clock",
     "config": "core net",
     "sshconfig": "core net",
@@ -40,8 +41,12 @@ LAYERS = {
     ),
     "demo": "core control relay",
     "dashboard": "core control presentation",
-    "cli": "core paths atomic_write net config control systemd presentation autossh importing",
-    "__main__": "cli",
+    "cli": (
+        "core paths atomic_write collector net config control systemd presentation autossh"
+        " importing"
+    ),
+    "entry": "collector cli",
+    "__main__": "entry",
 }
 """Each layer (a folder or file below the package) and the layers that it may import."""
 

@@ -1,5 +1,5 @@
 """Run the command line as `python -m tunnelkeeper`."""
 
-from tunnelkeeper.cli.main import main
+from tunnelkeeper.entry import main
 
 main()

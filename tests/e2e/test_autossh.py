@@ -283,7 +283,7 @@ def test_a_missing_identity_file_is_in_the_log(sandbox: Sandbox) -> None:
 def test_a_separate_program_is_installed() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
 
-    assert project["project"]["scripts"]["tunnelkeeper-autossh"] == "tunnelkeeper.cli.autossh:main"
+    assert project["project"]["scripts"]["tunnelkeeper-autossh"] == "tunnelkeeper.entry:autossh"
 
 
 def test_it_is_also_a_subcommand(shared_sandbox: Sandbox, server: Sshd) -> None:

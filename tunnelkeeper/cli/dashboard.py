@@ -12,6 +12,7 @@ import click
 from tunnelkeeper.cli import background, config_change, launch
 from tunnelkeeper.cli.edit import edit_file
 from tunnelkeeper.cli.settings import CommandError, Settings
+from tunnelkeeper.collector import collector
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.core.exit_codes import ExitCode
 
@@ -58,8 +59,9 @@ def show_dashboard(
     if not has_terminal():
         message = "the dashboard needs a terminal; `tunnelkeeper status` does not"
         raise CommandError(message, ExitCode.USAGE)
-    from tunnelkeeper.dashboard.app import run
-    from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
+    with collector.paused():
+        from tunnelkeeper.dashboard.app import run
+        from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
 
     run(
         socket,

@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tunnelkeeper.collector import collector
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
@@ -44,7 +46,8 @@ class Findings:
 
 def check(config: Path) -> Findings:
     """Validate a config file and everything it names. Connect to nothing."""
-    from tunnelkeeper.oneshot import check
+    with collector.paused():
+        from tunnelkeeper.oneshot import check
 
     return Findings(*check.check(str(config)))
 
@@ -57,8 +60,10 @@ def show(config: Path, name: str) -> ResolvedTunnel:
     from tunnelkeeper.cli.settings import CommandError
     from tunnelkeeper.config import ConfigError
     from tunnelkeeper.core.exit_codes import ExitCode
-    from tunnelkeeper.oneshot import show
     from tunnelkeeper.presentation.formatting import did_you_mean
+
+    with collector.paused():
+        from tunnelkeeper.oneshot import show
 
     try:
         return show.show(str(config), name)
@@ -88,7 +93,8 @@ def run(
     a function that returns a context in which nothing is logged on standard error.
     log_file: where the log goes; None for standard error.
     """
-    from tunnelkeeper.daemon import main
+    with collector.paused():
+        from tunnelkeeper.daemon import main
 
     return main.run(str(config), socket, names, group, ready, on_started, log_file)
 
@@ -104,7 +110,8 @@ def connect(
 
     ask: asks the person at the terminal, if there is one.
     """
-    from tunnelkeeper.oneshot import connect
+    with collector.paused():
+        from tunnelkeeper.oneshot import connect
 
     return connect.connect(str(config), reference, target, pump, ask)
 
@@ -113,7 +120,8 @@ def trust(
     config: Path, reference: str, fingerprints: tuple[str, ...], person: Person
 ) -> Failure | None:
     """Walk a host chain and accept its host keys. Return why that failed, or None."""
-    from tunnelkeeper.oneshot import trust
+    with collector.paused():
+        from tunnelkeeper.oneshot import trust
 
     return trust.trust(str(config), reference, fingerprints, person)
 
@@ -130,8 +138,9 @@ def autossh(
     ask: asks the person at the terminal, if there is one.
     carry: relays between a socket, a descriptor and stdout. copy_errors: copies a socket to stderr.
     """
-    from tunnelkeeper.oneshot.autossh import main
-    from tunnelkeeper.oneshot.autossh.remote_session import Stdio
+    with collector.paused():
+        from tunnelkeeper.oneshot.autossh import main
+        from tunnelkeeper.oneshot.autossh.remote_session import Stdio
 
     console = Stdio(stdin, carry, copy_errors, os.environ.get("TERM", ""), ask)
     return main.run(arguments, os.environ, console)
@@ -176,8 +185,10 @@ def serve_relay(
         make_private_folder,
     )
     from tunnelkeeper.core.exit_codes import ExitCode
-    from tunnelkeeper.relay import main, privileges
-    from tunnelkeeper.relay.config import ConfigSource
+
+    with collector.paused():
+        from tunnelkeeper.relay import main, privileges
+        from tunnelkeeper.relay.config import ConfigSource
 
     try:
         account = privileges.account_for(user)
@@ -201,15 +212,17 @@ def serve_relay(
 
 def unattended_needs(config: Path, names: Sequence[str], credentials: set[str]) -> list[str]:
     """Return what a start of tunnels with no one present lacks. Raises ConfigError."""
-    from tunnelkeeper.oneshot.unattended import find_needs
+    with collector.paused():
+        from tunnelkeeper.oneshot.unattended import find_needs
 
     return find_needs(str(config), names, credentials)
 
 
 def check_relay(config: Path, *, must_exist: bool) -> Findings:
     """Validate a relay's config file and the files it names. Listen nowhere."""
-    from tunnelkeeper.relay import config_check
-    from tunnelkeeper.relay.config import ConfigSource
+    with collector.paused():
+        from tunnelkeeper.relay import config_check
+        from tunnelkeeper.relay.config import ConfigSource
 
     return Findings(*config_check.check(ConfigSource(config, must_exist)))
 

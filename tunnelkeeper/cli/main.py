@@ -18,6 +18,7 @@ import click
 from tunnelkeeper import __version__
 from tunnelkeeper.cli.global_options import move_to_front
 from tunnelkeeper.cli.settings import CommandError, Settings
+from tunnelkeeper.collector import collector
 from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -109,9 +110,9 @@ class Program(click.Group):
         """Import the module of a subcommand and return its click command."""
         for subcommand in SUBCOMMANDS:
             if subcommand.name == cmd_name:
-                command: click.Command = getattr(
-                    importlib.import_module(subcommand.module), subcommand.command
-                )
+                with collector.paused():
+                    module = importlib.import_module(subcommand.module)
+                command: click.Command = getattr(module, subcommand.command)
                 if ctx.resilient_parsing:  # the shell asks for words
                     _attach_completers(command, (cmd_name,))
                 return command
