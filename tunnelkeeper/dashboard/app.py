@@ -22,6 +22,7 @@ from tunnelkeeper.dashboard.answering import (
     ClaimQuestion,
     LeaveQuestion,
 )
+from tunnelkeeper.dashboard.clipboard import osc_52
 from tunnelkeeper.dashboard.controller import Controller
 from tunnelkeeper.dashboard.effects import (
     FileEditor,
@@ -39,6 +40,7 @@ from tunnelkeeper.dashboard.question_connection import QuestionConnection
 from tunnelkeeper.dashboard.style import STYLE
 from tunnelkeeper.dashboard.ui_state import (
     Action,
+    CopyText,
     EditConfig,
     FetchLog,
     Moment,
@@ -215,6 +217,9 @@ class Dashboard:
                 self._exit()
             case StartSupervisor():
                 self._spawn(start_supervisor(self._start, self.controller))
+            case CopyText(text):
+                self.app.output.write_raw(osc_52(text))
+                self.app.output.flush()
             case EditConfig(tunnel):
                 self._spawn(self._edit_config(tunnel))
             case ClaimQuestion() | AnswerQuestion() | LeaveQuestion():

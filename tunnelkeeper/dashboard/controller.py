@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard import command_parser, help_page
 from tunnelkeeper.dashboard.answering import Answering
+from tunnelkeeper.dashboard.clipboard import client_address, describe_copy, next_forward
 from tunnelkeeper.dashboard.filter_sort import Filter
 from tunnelkeeper.dashboard.folding import FoldedGroup
 from tunnelkeeper.dashboard.log_pane import newest_first
 from tunnelkeeper.dashboard.question_controller import QuestionController
 from tunnelkeeper.dashboard.row_cursor import RowCursor
 from tunnelkeeper.dashboard.screen import Screen, render
-from tunnelkeeper.dashboard.status_bar import WAITING
+from tunnelkeeper.dashboard.tunnel_actions import (
+    NoTargetError,
+    create_action,
+    needs_confirmation,
+)
 from tunnelkeeper.dashboard.ui_state import (
     Action,
     Browsing,
     Confirming,
+    CopyText,
     EditConfig,
     FetchLog,
     LogScope,
@@ -34,6 +40,7 @@ from tunnelkeeper.dashboard.ui_state import (
     Typing,
     UiState,
 )
+from tunnelkeeper.presentation.tunnel_text import format_forward
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,22 +162,14 @@ class Controller:
         One tunnel needs no confirmation, several do. `graceful` applies to a restart.
         """
         tunnels = self._target_tunnels(names)
-        if verb == "retry":
-            tunnels = [tunnel for tunnel in tunnels if tunnel.state in WAITING]
-            if not tunnels:
-                self._show_message("no tunnel is waiting to retry", is_error=True)
-                return
-        if not tunnels:
-            self._show_message("no tunnel is selected", is_error=True)
+        is_named = names is not None
+        try:
+            action = create_action(verb, tunnels, graceful=graceful, is_named=is_named)
+        except NoTargetError as error:
+            self._show_message(str(error), is_error=True)
             return
-        method = "start" if verb == "retry" else verb  # a start only ends the wait
-        target = tunnels[0].name if len(tunnels) == 1 else f"{len(tunnels)} tunnels"
-        description = f"{verb} {target}{' gracefully' if graceful else ''}"
-        target_names = tuple(tunnel.name for tunnel in tunnels)
-        undo = _undo_of(verb, target, is_named=names is not None) if len(tunnels) == 1 else ""
-        action = TunnelAction(method, target_names, description, graceful, undo)
-        if len(tunnels) > 1:
-            self.ui_state.mode = Confirming(f"{description}?", action)
+        if needs_confirmation(action):
+            self.ui_state.mode = Confirming(f"{action.description}?", action)
         else:
             self.dispatch(action)
 
@@ -181,6 +180,28 @@ class Controller:
     def edit_config(self) -> None:
         """Open the config file in the user's editor. A valid change is reloaded at once."""
         self.dispatch(EditConfig(self.ui_state.selected))
+
+    def copy_address(self) -> None:
+        """Copy the address of the tunnel's first forward, or of the next one if pressed again."""
+        row = self.cursor.row()
+        if row is None or isinstance(row, FoldedGroup):
+            hint = "" if row is None else "Space unfolds the group"
+            self._show_message("no tunnel is selected", is_error=True, hint=hint)
+            return
+        copied = self.ui_state.copied = next_forward(row, self.ui_state.copied)
+        if copied is None:
+            self._show_message(f"{row.name} has no forward", is_error=True)
+            return
+        forward = row.forwards[copied.index]
+        address = client_address(forward, row)
+        count = len(row.forwards)
+        hint = f"y again: forward {(copied.index + 1) % count + 1} of {count}" if count > 1 else ""
+        if address is None:
+            text = f"the port of {format_forward(forward)} is not known yet"
+            self._show_message(text, is_error=True, hint=hint)
+            return
+        self.dispatch(CopyText(address))
+        self._show_message(describe_copy(forward, row, address), hint=hint)
 
     def start_supervisor(self) -> None:
         """Start a supervisor in the background."""
@@ -327,16 +348,6 @@ class Controller:
 
     def _show_message(self, text: str, *, is_error: bool = False, hint: str = "") -> None:
         self.ui_state.message, self._message_since = Message(text, is_error, hint), None
-
-
-def _undo_of(verb: TunnelVerb, name: str, *, is_named: bool) -> str:
-    """Return what undoes an action on one tunnel. is_named: whether a command named the tunnel."""
-    match verb:
-        case "stop":
-            return f":start {name}" if is_named else "s starts it again"
-        case "start":
-            return f":stop {name}" if is_named else "x stops it again"
-    return ""
 
 
 _SIMPLE_COMMANDS: dict[command_parser.SimpleName, Callable[[Controller], None]] = {

@@ -22,6 +22,7 @@ KEYS = (
     ("m, Insert  a", "mark the tunnel; mark all shown, or none"),
     ("A", "answer a question: passphrase, code, host key"),
     ("R", "reload the config file"),
+    ("y", "copy the address of its forward; again: the next"),
     ("e", "edit the config file at the tunnel, then reload it"),
     ("/", "filter: words, state=up,backoff, group=work"),
     ("o  O", "sort by the next column; reverse the order"),

@@ -44,6 +44,7 @@ BROWSING: dict[str, Callable[[Controller], None]] = {
     "w": lambda controller: controller.control_tunnels("retry"),
     "R": Controller.ask_to_reload,
     "e": Controller.edit_config,
+    "y": Controller.copy_address,
     "m insert": lambda controller: controller.cursor.toggle_mark(),
     "a": lambda controller: controller.cursor.toggle_all_marks(),
     "A": lambda controller: controller.questions.open(),

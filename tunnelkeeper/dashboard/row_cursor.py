@@ -73,6 +73,7 @@ class RowCursor:
         row = rows[index]
         self.ui_state.selected = name or tunnels_of(row)[0].name
         self.ui_state.selected_row = index
+        self.ui_state.copied = None
         self.ui_state.selected_group = row.name if isinstance(row, FoldedGroup) else None
 
     # -- folding -----------------------------------------------------------------------------

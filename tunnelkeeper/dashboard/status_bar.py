@@ -108,7 +108,7 @@ def _main_hints(model: Model, ui_state: UiState, selected: Row | None) -> list[H
         hints.append(Hint("space", "unfold", "Space"))
     elif selected is not None and group_of(selected) is not None and not ui_state.filter:
         hints.append(Hint("space", "fold", "Space"))
-    hints += [Hint("e", "edit"), Hint("o", "sort"), Hint("a", "all")]
+    hints += [Hint("e", "edit"), Hint("y", "copy address"), Hint("o", "sort"), Hint("a", "all")]
     if ui_state.marked or isinstance(selected, FoldedGroup) or _is_connected(selected):
         hints.append(Hint("p", "restart gracefully"))
     hints += [Hint("R", "reload"), Hint(":", "command")]

@@ -11,6 +11,7 @@ from tunnelkeeper.dashboard.filter_sort import Filter, Sorting
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tunnelkeeper.dashboard.clipboard import CopiedForward
     from tunnelkeeper.dashboard.glyphs import Glyphs
 
 LogScope = Literal["all", "selected", "notes", "off"]
@@ -93,6 +94,8 @@ class UiState:
     folded: set[str] = field(default_factory=set)
     """The names of the folded groups. A group that leaves the config file stays folded."""
     search: str = ""
+    copied: CopiedForward | None = None
+    """The forward whose address was copied last, until the cursor moves."""
     notes: tuple[str, ...] = ()
     """Lines that the log pane can show instead of the log: the suggestions of the demo."""
 
@@ -126,6 +129,13 @@ class StartSupervisor:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyText:
+    """Put a text on the clipboard of the terminal."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class EditConfig:
     """Open the config file in the user's editor, at a tunnel if one is selected."""
 
@@ -144,4 +154,13 @@ class Quit:
     """Quit the dashboard. The supervisor keeps running."""
 
 
-Action = TunnelAction | Reload | StartSupervisor | EditConfig | FetchLog | QuestionAction | Quit
+Action = (
+    TunnelAction
+    | Reload
+    | StartSupervisor
+    | CopyText
+    | EditConfig
+    | FetchLog
+    | QuestionAction
+    | Quit
+)
