@@ -6,7 +6,6 @@ Their runners are in the registry, beside those of the config file. It writes no
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,12 @@ from tunnelkeeper.control.payloads import Opened
 from tunnelkeeper.core.ad_hoc import AdHoc, name_for_host, names_with_other_settings
 from tunnelkeeper.core.lifecycle import Start
 from tunnelkeeper.presentation.formatting import format_duration
+from tunnelkeeper.tunnel.end_timer import EndTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from tunnelkeeper.clock import Clock, Timer
+    from tunnelkeeper.clock import Clock
     from tunnelkeeper.control.payloads import OpenParams
     from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
@@ -53,8 +53,7 @@ class AdHocTunnels:
         self._tasks = tasks
         self._on_ended = on_ended
         self._ends: dict[Runner, asyncio.Task[None]] = {}
-        self._timer: Timer | None = None
-        self._suspended = self._suspended_seconds()
+        self._timers: dict[Runner, EndTimer] = {}
 
     async def open(
         self, params: OpenParams, file: Configuration
@@ -84,7 +83,9 @@ class AdHocTunnels:
         until = "" if limit is None else f", for {format_duration(limit)}"
         self._event_log.write("info", name, f"opened by a command: {tunnel.host} {forwards}{until}")
         runner.send(Start())
-        self._set_timer()
+        self._timers[runner] = EndTimer(
+            runner, self._clock, lambda: self._end(runner, "its time has passed")
+        )
         return Opened(name, warnings), lambda: self._end(runner, "its command has ended")
 
     def table(self, name: str) -> dict[str, object]:
@@ -97,8 +98,8 @@ class AdHocTunnels:
             raise NoSuchTunnelError(name)
         return dict(ad_hoc.table)
 
-    async def find_taken_over(self, new: Configuration) -> list[str]:
-        """Return the tunnels that a new configuration has, with the same settings.
+    async def release_taken_over(self, new: Configuration) -> list[str]:
+        """Return the tunnels that a new configuration takes over: it has the same settings.
 
         Raises ConfigRejectedError if it has one with other settings, and what `claim` raises.
         """
@@ -114,53 +115,26 @@ class AdHocTunnels:
             )
         taken_over = [name for name in ad_hoc if name in new.tunnels]
         self._registry.claim(taken_over)
+        for name in taken_over:
+            self._timers.pop(self._registry.runner(name)).cancel()
         return taken_over
 
     async def end(self, names: Collection[str]) -> None:
         """End those of these tunnels that are ad-hoc. They have been stopped."""
-        for runner, _ in self._open_runners():
+        for runner in list(self._registry.runners()):
             if runner.tunnel.name in names:
                 self._end(runner, "stopped")
         await self._wait_for_ends()
 
     def on_resume(self) -> None:
-        """Count the time that the machine was suspended, which the monotonic clock leaves out."""
-        before, self._suspended = self._suspended, self._suspended_seconds()
-        for runner, ad_hoc in self._open_runners():
-            runner.ad_hoc = replace(ad_hoc, ends_at=ad_hoc.ends_at - (self._suspended - before))
-        self._end_overdue()
+        """Count the time that the machine was suspended."""
+        for timer in self._timers.values():
+            timer.on_resume()
 
-    def stop_timer(self) -> None:
+    def cancel_timers(self) -> None:
         """End no tunnel because of its time any more: all end now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _open_runners(self) -> list[tuple[Runner, AdHoc]]:
-        """Return the runners that do not end already."""
-        return [
-            (runner, runner.ad_hoc)
-            for runner in self._registry.runners()
-            if runner.ad_hoc is not None and runner not in self._ends
-        ]
-
-    def _end_overdue(self) -> None:
-        """End the tunnels whose time has passed."""
-        now = self._clock.monotonic()
-        for runner, ad_hoc in self._open_runners():
-            if ad_hoc.ends_at <= now:
-                self._end(runner, "its time has passed")
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        self.stop_timer()
-        next_end = min((ad_hoc.ends_at for _, ad_hoc in self._open_runners()), default=inf)
-        if next_end < inf:
-            self._timer = self._clock.call_at(next_end, self._end_overdue)
-
-    def _suspended_seconds(self) -> float:
-        boottime = self._clock.boottime()
-        return 0.0 if boottime is None else boottime - self._clock.monotonic()
+        for timer in self._timers.values():
+            timer.cancel()
 
     async def _wait_for_ends(self) -> None:
         if self._ends:
@@ -170,13 +144,13 @@ class AdHocTunnels:
         """End a tunnel, unless it has ended or the config file has taken it over."""
         if runner in self._ends or runner.ad_hoc is None or runner not in self._registry.runners():
             return
+        self._timers.pop(runner).cancel()
         end = self._tasks.create_task(self._remove(runner.tunnel.name, reason))
         self._ends[runner] = end
         end.add_done_callback(lambda _: self._ends.pop(runner))
 
     async def _remove(self, name: str, reason: str) -> None:
         await self._registry.remove(name)
-        self._set_timer()
         # The records of the tunnel are forgotten. This one stays, among those of the supervisor.
         self._event_log.write("info", "", f"the tunnel {name} has ended: {reason}")
         self._on_ended()

@@ -276,7 +276,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Stop all tunnels."""
-        self._ad_hoc_tunnels.stop_timer()
+        self._ad_hoc_tunnels.cancel_timers()
         await self._registry.close()
 
     def abort_connections(self) -> None:
@@ -312,7 +312,7 @@ class Supervisor:
             raise ConfigRejectedError([str(problem) for problem in error.problems]) from error
         except OSError as error:
             raise ConfigRejectedError([f"{path}: {error.strerror}"]) from error
-        taken_over = await self._ad_hoc_tunnels.find_taken_over(new)
+        taken_over = await self._ad_hoc_tunnels.release_taken_over(new)
         host_resolver = self._create_resolver(new)
         found_changes = diff(self._registry.tunnels, new.tunnels, taken_over)
         changes = {name_of(change): change for change in found_changes}
