@@ -10,60 +10,16 @@ import click
 
 from tunnelkeeper.cli import config_change, up
 from tunnelkeeper.cli.settings import CommandError, OtherConfigError
+from tunnelkeeper.cli.tunnel_options import TunnelCommand, check_name, read_table, spec_options
 from tunnelkeeper.cli.wait import settle_timeout
 from tunnelkeeper.config import ConfigError
-from tunnelkeeper.config.errors import InvalidValueError
 from tunnelkeeper.config.starter import HEADER
-from tunnelkeeper.config.value_parsers import name as read_name
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.core.configuration import Configuration, Tunnel
-
-_PATH_KEYS = (
-    "identity_files",
-    "certificate_files",
-    "known_hosts",
-    "system_known_hosts",
-    "revoked_host_keys",
-)
-"""Keys of files. A relative path is meant relative to where the command is typed."""
-
-_SSH_OPTIONS = {
-    "-i": "write identity_files=FILE",
-    "-J": "write jump=HOST",
-    "-l": "write user=NAME",
-    "-p": "write port=PORT",
-    "-C": "write compression=true",
-    "-b": "write bind_address=ADDRESS",
-    "-B": "write bind_interface=NAME",
-    "-c": "write ciphers=LIST",
-    "-m": "write macs=LIST",
-    "-o": "write KEY=VALUE with the key of docs/config.md, or set the option in ssh_config",
-    "-f": "write --up, which starts the tunnel in the background",
-    "-N": "leave it out, a tunnel runs no command",
-    "-T": "leave it out, a tunnel runs no command",
-    "-M": "leave it out, keepalives find a dead connection",
-    "-g": "write the address to listen on, as in -L '*:5432:db.internal:5432'",
-}
-"""Options of ssh and autossh, and what to do instead."""
-
-
-class AddCommand(click.Command):
-    """The command, with advice for options of ssh that are keys here."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. An option of ssh is refused with the key that replaces it."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            if advice := _SSH_OPTIONS.get(error.option_name):
-                message = f"no option {error.option_name} of ssh here: {advice}"
-                raise click.UsageError(message, ctx) from None
-            raise
-
 
 _EXAMPLES = """\b
 Examples:
@@ -72,15 +28,13 @@ Examples:
 """
 
 
-@click.command(cls=AddCommand, epilog=_EXAMPLES)
+@click.command(cls=TunnelCommand, epilog=_EXAMPLES)
 @click.argument(
     "name", metavar="NAME", type=click.types.StringParamType()
 )  # a new one: no completion
 @click.argument("host", metavar="HOST")
 @click.argument("words", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("-L", "local", metavar="SPEC", multiple=True, help="A local forward, as for ssh.")
-@click.option("-R", "remote", metavar="SPEC", multiple=True, help="A remote forward, as for ssh.")
-@click.option("-D", "socks", metavar="SPEC", multiple=True, help="A SOCKS proxy, as for ssh.")
+@spec_options
 @click.option("--up", "start", is_flag=True, help="Start the tunnel, and wait until it is up.")
 @settle_timeout("With --up: wait at most this many seconds.")
 @click.pass_obj
@@ -100,19 +54,12 @@ def command(
     tunnel (docs/config.md): texts need no quotes, lists are written as in TOML. A running
     supervisor that uses the file reloads it.
     """
-    from tunnelkeeper.config.command_words import WordsError, read_tunnel
-
     deadline = time.monotonic() + timeout
     if start:
         _refuse_other_supervisor(settings)
-    try:
-        read_name(name)
-        table = read_tunnel(host, specs, words)
-    except InvalidValueError as error:
-        raise CommandError(f"NAME: {error}", ExitCode.USAGE) from None
-    except WordsError as error:
-        raise CommandError("\n".join(error.problems), ExitCode.USAGE) from None
-    configuration = _write(settings.config, name, _with_absolute_paths(table))
+    check_name(name, "NAME")
+    table = read_table(host, specs, words)
+    configuration = write_tunnel(settings.config, name, table)
     client = config_change.reload_supervisor(settings)
     if client is None:
         if start:
@@ -129,7 +76,7 @@ def command(
     return ExitCode.OK
 
 
-def _write(path: Path, name: str, table: dict[str, Any]) -> Configuration:
+def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> Configuration:
     """Add a table to the file. Return the new configuration. Raises CommandError."""
     from tunnelkeeper.config.toml_edit import append_text
     from tunnelkeeper.config.toml_values import format_table
@@ -186,19 +133,3 @@ def _refuse_other_supervisor(settings: Settings) -> None:
     except NoSupervisorError:
         return
     raise OtherConfigError(held, settings.config)
-
-
-def _with_absolute_paths(table: dict[str, Any]) -> dict[str, Any]:
-    """Return a table whose relative paths of existing files are absolute.
-
-    The supervisor would look for them in the folder that it was started in.
-    """
-    return {key: _absolute(value) if key in _PATH_KEYS else value for key, value in table.items()}
-
-
-def _absolute(value: object) -> object:
-    if isinstance(value, list):
-        return [_absolute(each) for each in value]
-    path = Path(str(value))
-    is_here = not path.is_absolute() and (Path.cwd() / path).exists()
-    return str(Path.cwd() / path) if is_here else value
