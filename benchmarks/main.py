@@ -24,6 +24,7 @@ from benchmarks.rows import KEYS
 from benchmarks.run import measure
 from benchmarks.scale import FULL, QUICK
 from benchmarks.table import CHECKED, COMPARED, check_cells, comparison_cells, drawn
+from docs import comparison
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--from", dest="read", type=Path, metavar="FILE", help="show an earlier run's JSON again")
     add("--json", type=Path, metavar="FILE", help="write every sample and ratio")
     add("--svg", type=Path, metavar="FILE", help="draw the ratios")
-    add("--write-docs", action="store_true", help="put table and chart into docs/performance.*")
+    add("--write-docs", action="store_true", help="put tables and chart into docs and README")
     return parser
 
 
@@ -127,6 +128,7 @@ def _hand_on(report: Report, options: argparse.Namespace) -> None:
         text = DOCS / "performance.md"
         _write(text, page.written_into(text.read_text(encoding="utf-8"), report))
         _write(DOCS / "performance.svg", picture)
+        comparison.write()
 
 
 def _print(report: Report) -> None:

@@ -1,4 +1,7 @@
-"""The results section of docs/performance.md; text outside its markers is not changed."""
+"""The results in docs/performance.md: what is reached first, what is missed beside its reasons.
+
+Text outside the markers is not changed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ if TYPE_CHECKING:
     from benchmarks.report import Figure, Machine, Report
 
 BEGIN, END = markers("measured")
+MISSED_BEGIN, MISSED_END = markers("missed")
+NOTHING_MISSED = "In this run nothing is missed."
 
 
 def written_into(page: str, report: Report) -> str:
@@ -18,15 +23,15 @@ def written_into(page: str, report: Report) -> str:
 
     Raises ValueError if a marker is missing.
     """
-    return put_between(BEGIN, END, page, results(report))
+    with_results = put_between(BEGIN, END, page, results(report))
+    return put_between(MISSED_BEGIN, MISSED_END, with_results, missed(report))
 
 
 def results(report: Report) -> str:
-    """Format the results, the machine and the number of rounds as Markdown."""
+    """Format the reached rows, the machine and the number of rounds as Markdown."""
     rounds = f"{'quick run, ' if report.quick else ''}{report.rounds} alternating rounds"
     parts = [f"Measured on {report.day} ({rounds}) on {machine(report.machine)}"]
-    if report.comparisons:
-        parts.append(markdown(COMPARED, [comparison_cells(each) for each in report.comparisons]))
+    parts += _tables(report, missed=False)
     if report.ceilings:
         parts.append(f"Without any tunnel the load generators reach {listed(report.ceilings)}.")
     if report.first_data:
@@ -34,9 +39,25 @@ def results(report: Report) -> str:
             "From the command to the first data through a single tunnel: "
             f"{listed(report.first_data)}."
         )
-    if report.checks:
-        parts.append(markdown(CHECKED, [check_cells(each) for each in report.checks]))
     return "\n\n".join(parts)
+
+
+def missed(report: Report) -> str:
+    """Format the missed rows as Markdown."""
+    return "\n\n".join(_tables(report, missed=True)) or NOTHING_MISSED
+
+
+def _tables(report: Report, *, missed: bool) -> list[str]:
+    """Return the comparisons and the checks with this outcome, without tables that are empty."""
+    wanted = set(report.missed)
+    comparisons = [each for each in report.comparisons if (each.key in wanted) is missed]
+    checks = [each for each in report.checks if (each.key in wanted) is missed]
+    tables = []
+    if comparisons:
+        tables.append(markdown(COMPARED, [comparison_cells(each) for each in comparisons]))
+    if checks:
+        tables.append(markdown(CHECKED, [check_cells(each) for each in checks]))
+    return tables
 
 
 def machine(described: Machine) -> str:

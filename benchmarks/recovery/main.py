@@ -16,6 +16,7 @@ from benchmarks.recovery import report
 from benchmarks.recovery.measure import Outage, measure
 from benchmarks.recovery.report import Recovery
 from benchmarks.recovery.worlds import Kind
+from docs import comparison
 from docs.tables import aligned
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         options.json.write_bytes(report.to_json(recovery))
     if options.write_docs:
         DOCUMENT.write_text(report.written_into(DOCUMENT.read_text(), recovery))
+        comparison.write()
     return DONE if recovery.worst <= report.AIM else MISSED
 
 
@@ -82,5 +84,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", action="append", choices=KINDS, help="this kind of outage; repeatable")
     add("--from", dest="read", type=Path, metavar="FILE", help="show an earlier run's JSON again")
     add("--json", type=Path, metavar="FILE", help="write every sample")
-    add("--write-docs", action="store_true", help="put the table into docs/reliability.md")
+    add("--write-docs", action="store_true", help="put the table into docs and README")
     return parser

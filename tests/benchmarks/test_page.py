@@ -2,30 +2,41 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.page import BEGIN, END, results, written_into
+from benchmarks.page import (
+    BEGIN,
+    END,
+    MISSED_BEGIN,
+    MISSED_END,
+    NOTHING_MISSED,
+    missed,
+    results,
+    written_into,
+)
 from benchmarks.report import Check
-from tests.benchmarks.findings import faster, report
+from tests.benchmarks.findings import faster, leaner, report
+
+MISSED = f"\n{MISSED_BEGIN}{MISSED_END}"
 
 
 def test_only_the_text_between_the_markers_is_replaced() -> None:
-    page = f"before\n{BEGIN}\nold figures\n{END}\nafter\n"
+    page = f"before\n{BEGIN}\nold figures\n{END}\nafter\n{MISSED}"
 
     written = written_into(page, report(faster()))
 
     assert written.startswith(f"before\n{BEGIN}\nMeasured on 2030-01-02 (quick run, 3 ")
-    assert written.endswith(f"\n{END}\nafter\n")
+    assert f"\n{END}\nafter\n" in written
     assert "old figures" not in written
 
 
 def test_writing_twice_changes_nothing() -> None:
-    once = written_into(f"{BEGIN}{END}", report(faster()))
+    once = written_into(f"{BEGIN}{END}{MISSED}", report(faster()))
 
     assert written_into(once, report(faster())) == once
 
 
-@pytest.mark.parametrize("page", ["", BEGIN, END, f"{END}{BEGIN}"])
+@pytest.mark.parametrize("page", ["", BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{END}"])
 def test_a_page_without_its_markers_is_left_alone(page: str) -> None:
-    with pytest.raises(ValueError, match="expected <!-- measured: begin -->"):
+    with pytest.raises(ValueError, match=r"expected <!-- (measured|missed): begin -->"):
         written_into(page, report(faster()))
 
 
@@ -38,3 +49,18 @@ def test_the_results_name_machine_versions_and_ceilings() -> None:
     assert "a single tunnel: ssh 0.20 s." in text
     assert "| one stream, up |" in text
     assert "| CPU of idle tunnels |" in text
+
+
+def test_missed_rows_are_beside_their_reasons_and_the_others_lead() -> None:
+    found = report(faster(1.0), leaner(), checks=(Check("idle", 4.0, "100 tunnels"),))
+
+    assert "memory of a further tunnel" in results(found)
+    assert "one stream" not in results(found)
+    assert "**missed**" not in results(found)
+    assert missed(found).count("**missed**") == 2
+    assert "| one stream, up |" in missed(found)
+    assert "| CPU of idle tunnels |" in missed(found)
+
+
+def test_a_run_that_misses_nothing_says_so() -> None:
+    assert missed(report(faster())) == NOTHING_MISSED
