@@ -148,6 +148,7 @@ def test_no_command_is_documented_that_does_not_exist() -> None:
         "Global options",
         "Without a command",
         "Names",
+        "JSON",
         "Exit codes",
         "Environment and files",
     }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Tool
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 OLD = """\
 # My tunnels.
@@ -250,9 +251,17 @@ def test_up_starts_a_supervisor_in_the_background(
 ) -> None:
     started: list[tuple[str, ...]] = []
 
-    def start(_settings: object, names: tuple[str, ...], _group: object, _deadline: object) -> int:
+    def start(
+        _settings: object,
+        names: tuple[str, ...],
+        _group: object,
+        _deadline: object,
+        *,
+        asks: bool,
+    ) -> dict[str, TunnelSnapshot]:
         started.append(names)
-        return 0
+        assert asks
+        return {"db": a_tunnel()}
 
     monkeypatch.setattr(up, "start_in_background", start)
     if old:

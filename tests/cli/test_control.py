@@ -108,7 +108,9 @@ def test_reload_of_an_invalid_file_prints_every_problem_and_exits_with_2(
     ]
     as_json = tool("reload", "--json")
     assert as_json.code == 2
-    assert json.loads(as_json.out) == {"changes": [], "problems": server.fake.problems}
+    result = json.loads(as_json.out)
+    assert (result["changes"], result["problems"]) == ([], server.fake.problems)
+    assert result["error"]["message"] == "the config file has problems; nothing was changed"
 
 
 @pytest.mark.parametrize("command", [("reload",), ("down",), ("restart", "db"), ("down", "db")])

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from tunnelkeeper.cli import config_change, up
+from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
+from tunnelkeeper.cli.results import Added
 from tunnelkeeper.cli.settings import CommandError, OtherConfigError
 from tunnelkeeper.cli.tunnel_options import TunnelCommand, check_name, read_table, spec_options
 from tunnelkeeper.cli.wait import settle_timeout
@@ -20,6 +23,9 @@ from tunnelkeeper.core.exit_codes import ExitCode
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.core.configuration import Configuration, Tunnel
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
+
+    Tunnels = dict[str, TunnelSnapshot]
 
 _EXAMPLES = """\b
 Examples:
@@ -37,6 +43,7 @@ Examples:
 @spec_options
 @click.option("--up", "start", is_flag=True, help="Start the tunnel, and wait until it is up.")
 @settle_timeout("With --up: wait at most this many seconds.")
+@json_option("Print what was added as JSON, and with --up the tunnel; ask nothing.")
 @click.pass_obj
 def command(
     settings: Settings,
@@ -59,25 +66,42 @@ def command(
         _refuse_other_supervisor(settings)
     check_name(name, "NAME")
     table = read_table(host, specs, words)
-    configuration = write_tunnel(settings.config, name, table)
-    client = config_change.reload_supervisor(settings)
-    if client is None:
+    configuration, added = write_tunnel(settings.config, name, table)
+    set_result(added)
+    reloaded = config_change.reload_supervisor(settings)
+    asks = not is_requested()
+    if reloaded is None:
         if start:
             names = _names_to_start(configuration, name)
-            return up.start_in_background(settings, names, None, deadline)
-        click.echo("no supervisor uses the file; `tunnelkeeper up --detach` starts one")
+            return _finish(
+                added, up.start_in_background(settings, names, None, deadline, asks=asks)
+            )
+        print_text("no supervisor uses the file; `tunnelkeeper up --detach` starts one")
         return ExitCode.OK
+    client, changes = reloaded
+    added = msgspec.structs.replace(added, changes=changes)
+    set_result(added)
     with client:
         if start:
-            return up.wait_until_settled(client, client.start([name]), deadline)
+            started = client.start([name])
+            return _finish(added, up.wait_until_settled(client, started, deadline, asks=asks))
         [tunnel] = client.status([name]).tunnels
         if not tunnel.wanted:
-            click.echo(f"{name} is stopped; `tunnelkeeper up {name}` starts it")
+            print_text(f"{name} is stopped; `tunnelkeeper up {name}` starts it")
     return ExitCode.OK
 
 
-def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> Configuration:
-    """Add a table to the file. Return the new configuration. Raises CommandError."""
+def _finish(added: Added, tunnels: Tunnels) -> int:
+    """Report the tunnels that --up has started. Return the exit code."""
+    set_result(msgspec.structs.replace(added, tunnels=list(tunnels.values())))
+    return up.print_results(tunnels)
+
+
+def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> tuple[Configuration, Added]:
+    """Add a table to the file. Return the new configuration, and the result.
+
+    Raises CommandError.
+    """
     from tunnelkeeper.config.toml_edit import append_text
     from tunnelkeeper.config.toml_values import format_table
     from tunnelkeeper.importing import config_file
@@ -96,13 +120,15 @@ def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> Configuration:
         except ConfigError as error:
             raise config_change.refused_change_error(error) from error
         config_file.write(file, text)
-    click.echo(f"added {name} to {config_change.shown(path)}{', a new file' if is_new else ''}")
-    for warning in warnings:
-        if warning.key.startswith(f"tunnels.{name}"):
-            click.echo(f"warning: {warning}", err=True)
+    print_text(f"added {name} to {config_change.shown(path)}{', a new file' if is_new else ''}")
+    own = [str(each) for each in warnings if each.key.startswith(f"tunnels.{name}")]
+    for warning in own:
+        click.echo(f"warning: {warning}", err=True)
     if host := _shared_host(configuration, configuration.tunnels[name]):
-        click.echo(f"note that the table [hosts.{host}] applies to it too", err=True)
-    return configuration
+        note = f"the table [hosts.{host}] applies to it too"
+        click.echo(f"note that {note}", err=True)
+        own.append(note)
+    return configuration, Added(name, str(path), is_new, own)
 
 
 def _shared_host(configuration: Configuration, tunnel: Tunnel) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import click
-import msgspec
 
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.json_output import is_requested, json_option, set_result
 from tunnelkeeper.config import Problem
 from tunnelkeeper.control.unix_socket import path_problem
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -19,9 +19,9 @@ Severity = Literal["error", "warning"]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print problems and warnings as JSON.")
+@json_option("Print problems and warnings as JSON.")
 @click.pass_obj
-def command(settings: Settings, as_json: bool) -> int:
+def command(settings: Settings) -> int:
     """Validate the config file and everything it names; connect to nothing.
 
     Prints nothing if the file is valid. Problems make the exit code 2, warnings do not.
@@ -29,21 +29,18 @@ def command(settings: Settings, as_json: bool) -> int:
     findings = launch.check(settings.config)
     if problem := path_problem(settings.socket):
         findings.problems.append(Problem(str(settings.socket), None, "", problem))
-    return report_findings(findings, as_json=as_json)
+    return report_findings(findings)
 
 
-def report_findings(findings: launch.Findings, *, as_json: bool) -> int:
+def report_findings(findings: launch.Findings) -> int:
     """Print the result of a check. Return the exit code."""
-    if as_json:
-        click.echo(
-            msgspec.json.encode(
-                {
-                    "problems": [_as_object(each, "error") for each in findings.problems],
-                    "warnings": [_as_object(each, "warning") for each in findings.warnings],
-                }
-            )
-        )
-    else:
+    set_result(
+        {
+            "problems": [_as_object(each, "error") for each in findings.problems],
+            "warnings": [_as_object(each, "warning") for each in findings.warnings],
+        }
+    )
+    if not is_requested():
         print_findings(findings)
     return ExitCode.USAGE if findings.problems else ExitCode.OK
 

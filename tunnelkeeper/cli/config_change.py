@@ -8,8 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from tunnelkeeper.cli.json_output import print_text
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
@@ -101,17 +100,18 @@ def supervisor_of(settings: Settings) -> Client | None:
     return None
 
 
-def reload_supervisor(settings: Settings) -> Client | None:
-    """Reload the supervisor that uses the changed file, and print what it did. None: none does.
+def reload_supervisor(settings: Settings) -> tuple[Client, list[str]] | None:
+    """Reload the supervisor that uses the changed file, and print what it changed.
 
-    The caller closes the client. Raises CommandError if there is one and it did not reload.
+    Return its client, which the caller closes, and the changes; None if no supervisor uses it.
+    Raises CommandError if there is one and it did not reload.
     """
     client: Client | None = None
     try:
         client = supervisor_of(settings)
-        if client is not None:
-            changes = "; ".join(client.reload()) or "nothing changed"
-            click.echo(f"the running supervisor has reloaded the file: {printable(changes, 1000)}")
+        if client is None:
+            return None
+        changes = client.reload()
     except (
         RemoteError,
         ProtocolError,
@@ -125,4 +125,6 @@ def reload_supervisor(settings: Settings) -> Client | None:
         raise CommandError(
             f"the file was changed, but the supervisor has not reloaded it: {reason}"
         ) from error
-    return client
+    text = printable("; ".join(changes) or "nothing changed", 1000)
+    print_text(f"the running supervisor has reloaded the file: {text}")
+    return client, changes

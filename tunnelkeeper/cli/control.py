@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli.answering import asking, no_questions
+from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.names import expand_names
+from tunnelkeeper.cli.results import Reloaded, Restarted, Stopped
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
 from tunnelkeeper.cli.up import print_results
 from tunnelkeeper.cli.wait import NO_ANSWERS, SETTLE_TIMEOUT, is_settled, wait_until
@@ -31,22 +32,26 @@ _POLL_INTERVAL = 0.02
 
 @click.command()
 @tunnel_selection
+@json_option("Print what was stopped as JSON.")
 @click.pass_obj
 def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
     """Stop tunnels; without a NAME or a group, the supervisor with all of them."""
     with settings.client_for_config(WORK_TIMEOUT) as client:
         if names or group is not None:
             stopped = client.stop(expand_names(client, names), group)
-            click.echo(f"stopped {join_names(stopped)}")
+            print_text(f"stopped {join_names(stopped)}")
+            set_result(Stopped(stopped))
         else:
             service = systemctl.service_of(client.version().pid)
             _shut_down(client, time.monotonic() + END_TIMEOUT)
-            click.echo("the supervisor has ended")
+            print_text("the supervisor has ended")
+            set_result(Stopped(supervisor_ended=True))
             if service is not None and service.restarts:
-                click.echo(
-                    f"systemd will start {service.name} again; to keep it stopped, run: "
-                    f"{service.stop_command}"
+                hint = service.stop_command
+                print_text(
+                    f"systemd will start {service.name} again; to keep it stopped, run: {hint}"
                 )
+                set_result(Stopped([], True, service.name, hint))
     return ExitCode.OK
 
 
@@ -54,6 +59,7 @@ def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
 @tunnel_selection
 @click.option("--graceful", is_flag=True, help="Connect first, and let open transfers finish.")
 @no_questions
+@json_option("Print what restarts as JSON, and return at once.")
 @click.pass_obj
 def restart(
     settings: Settings, names: tuple[str, ...], group: str | None, graceful: bool, batch: bool
@@ -66,8 +72,9 @@ def restart(
         raise click.UsageError("name the tunnels to restart, or a group with --group")
     with settings.client_for_config(WORK_TIMEOUT) as client:
         restarted = client.restart(expand_names(client, names), group, graceful=graceful)
-        click.echo(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")
-        with asking(client, restarted, asks=not batch) as answers:
+        print_text(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")
+        set_result(Restarted(restarted, graceful))
+        with asking(client, restarted, asks=not (batch or is_requested())) as answers:
             if answers is NO_ANSWERS:
                 return ExitCode.OK
             deadline = time.monotonic() + SETTLE_TIMEOUT
@@ -75,21 +82,18 @@ def restart(
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the changes, or the problems.")
+@json_option("Print the changes, or the problems, as JSON.")
 @click.pass_obj
-def reload(settings: Settings, as_json: bool) -> int:
+def reload(settings: Settings) -> int:
     """Read the config file again and apply its changes; a bad file changes nothing."""
     with settings.client_for_config(WORK_TIMEOUT) as client:
         try:
             changes = client.reload()
         except RemoteError as error:
-            if as_json:
-                _print_changes([], error.problems or [error.message])
+            set_result(Reloaded([], error.problems or [error.message]))
             raise
-    if as_json:
-        _print_changes(changes, [])
-    else:
-        click.echo("\n".join(changes) if changes else "nothing changed")
+    set_result(Reloaded(changes))
+    print_text("\n".join(changes) if changes else "nothing changed")
     return ExitCode.OK
 
 
@@ -112,7 +116,3 @@ def _shut_down(client: Client, deadline: float) -> None:
                 f"the supervisor at {socket} has not ended within {END_TIMEOUT:.0f}s"
             )
         time.sleep(_POLL_INTERVAL)
-
-
-def _print_changes(changes: list[str], problems: list[str]) -> None:
-    click.echo(msgspec.json.encode({"changes": changes, "problems": problems}))

@@ -57,9 +57,9 @@ def command(settings: Settings) -> int:
         click.echo("nothing has changed")
         return ExitCode.OK
     click.echo(f"{config_change.shown(settings.config)} is written")
-    client = config_change.reload_supervisor(settings)
-    if client is not None:
-        client.close()
+    reloaded = config_change.reload_supervisor(settings)
+    if reloaded is not None:
+        reloaded[0].close()
     print_findings(launch.check(settings.config))
     return ExitCode.OK
 

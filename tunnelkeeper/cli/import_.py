@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from tunnelkeeper.cli.json_output import json_option
 from tunnelkeeper.cli.settings import CommandError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def _write_options(function: Function) -> Function:
         ),
         click.option("--replace", is_flag=True, help="With --write: replace tunnels of that name."),
         click.option("--write", is_flag=True, help="Add the tunnels to the config file."),
+        json_option("Print the tunnels, and what was not imported, as JSON."),
     ):
         function = option(function)
     return function
@@ -135,7 +137,6 @@ def ssh_config(
 
     All of them, or those that match a PATTERN. A name is imported in any case.
     """
-    from tunnelkeeper.cli.import_run import report
     from tunnelkeeper.importing.source_commands import (
         NotImportable,
         UnreadableError,
@@ -159,7 +160,7 @@ def ssh_config(
     others = [each for each in dict.fromkeys(names.patterns) if each != "*"]
     if others and not patterns:
         skipped = ", ".join(others)
-        report(f"patterns are skipped: {skipped} (name a host to import it)")
+        run.warn(f"patterns are skipped: {skipped} (name a host to import it)")
     meant = [
         outcome
         for host, outcome in zip(hosts, outcomes, strict=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli.config_change import locked
+from tunnelkeeper.cli.json_output import print_text, set_result
+from tunnelkeeper.cli.results import Imported, ImportedResult, NotImported
 from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -22,6 +24,7 @@ from tunnelkeeper.importing.toml_text import format_tunnels
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from tunnelkeeper.cli.results import ImportAction
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.importing.config_file import ConfigFile
     from tunnelkeeper.importing.deduplicate import Outcome
@@ -41,6 +44,7 @@ class ImportRun:
         self._replace = replace
         self.trusts_files = trust
         """Whether to read files that another user could have written."""
+        self._warnings: list[str] = []
 
     @cached_property
     def resolver(self) -> Resolver:
@@ -74,9 +78,17 @@ class ImportRun:
         if file is not None and tunnels:
             self._write_tunnels(file, tunnels, renamed)
         else:
-            click.echo(format_tunnels(tunnels), nl=False)
+            print_text(format_tunnels(tunnels), nl=False)
         for each in refused:
             report(f"not imported: {each}")
+        set_result(
+            Imported(
+                str(file.path) if file is not None and tunnels else None,
+                [_result_of(each, file) for each in tunnels],
+                [NotImported(each.origin, each.reason) for each in refused],
+                self._warnings,
+            )
+        )
         return ExitCode.FAILED if refused else ExitCode.OK
 
     @cached_property
@@ -104,18 +116,34 @@ class ImportRun:
         except ConfigError as error:
             raise _write_error(error, advice) from error
         for tunnel in tunnels:
-            done = "replaced" if tunnel.name in file.configuration.tunnels else "added"
-            click.echo(f"{done} {tunnel.name}: {printable(tunnel.origin)}")
+            print_text(f"{_action(tunnel, file)} {tunnel.name}: {printable(tunnel.origin)}")
         for each in advice:
-            report(each)
+            self.warn(each)
         shared = config_file.find_shared_hosts(file, tunnels)
         if shared:
-            report(
+            self.warn(
                 f"note that the [hosts] tables of {join_names(shared)} apply to these tunnels too"
             )
-        click.echo(
+        print_text(
             f"{file.path} is written; `tunnelkeeper reload` makes a running supervisor read it"
         )
+
+    def warn(self, text: str) -> None:
+        """Report something that the user should know."""
+        self._warnings.append(printable(text, _MESSAGE_LIMIT))
+        report(text)
+
+
+def _result_of(tunnel: ImportedTunnel, file: ConfigFile | None) -> ImportedResult:
+    action = _action(tunnel, file)
+    notes = list(tunnel.notes)
+    return ImportedResult(tunnel.name, tunnel.origin, action, dict(tunnel.table), notes)
+
+
+def _action(tunnel: ImportedTunnel, file: ConfigFile | None) -> ImportAction:
+    if file is None:
+        return "found"
+    return "replaced" if tunnel.name in file.configuration.tunnels else "added"
 
 
 def report(text: str) -> None:

@@ -11,6 +11,8 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import config_change
+from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
+from tunnelkeeper.cli.results import Created
 from tunnelkeeper.cli.schema import schema_text
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config.starter import SCHEMA_FILE, STARTER
@@ -37,6 +39,7 @@ _LINE_LIMIT = 300
 
 @click.command(epilog=_EXAMPLES)
 @click.option("--no-import", is_flag=True, help="Do not look for setups to import.")
+@json_option("Print the files as JSON, and look for no setups to import.")
 @click.pass_obj
 def command(settings: Settings, no_import: bool) -> int:
     """Write a commented config file, and its schema for editors beside it.
@@ -53,15 +56,19 @@ def command(settings: Settings, no_import: bool) -> int:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     _create(path, STARTER)
-    click.echo(f"created {config_change.shown(path)}")
+    created = [str(path)]
+    print_text(f"created {config_change.shown(path)}")
     schema = path.with_name(SCHEMA_FILE)
     if not schema.exists():
         _create(schema, schema_text("tunnels"))
-        click.echo(f"created {config_change.shown(schema)}, which editors read")
-    has_tunnels = not no_import and is_interactive() and _offer_imports(settings)
-    click.echo("\nNext:")
+        created.append(str(schema))
+        print_text(f"created {config_change.shown(schema)}, which editors read")
+    set_result(Created(str(path), created))
+    asks = not (no_import or is_requested()) and is_interactive()
+    has_tunnels = asks and _offer_imports(settings)
+    print_text("\nNext:")
     for line, meaning in _next_steps(has_tunnels=has_tunnels):
-        click.echo(f"  {line}\n      {meaning}")
+        print_text(f"  {line}\n      {meaning}")
     return ExitCode.OK
 
 

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli import past_log
+from tunnelkeeper.cli.json_output import is_requested, json_option
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
@@ -40,7 +41,7 @@ LINE_LIMIT = RECORD_LIMIT + 200
     help="The number of newest lines.",
 )
 @click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per line.")
+@json_option("Print a JSON object per line.", is_stream=True)
 @click.pass_obj
 def command(
     settings: Settings,
@@ -48,7 +49,6 @@ def command(
     follow: bool,
     lines: int,
     utc: bool,
-    as_json: bool,
 ) -> int:
     """Show the log of tunnels; without a NAME, of all and the supervisor.
 
@@ -56,7 +56,7 @@ def command(
     """
 
     def show(record: LogRecord) -> None:
-        click.echo(msgspec.json.encode(record) if as_json else format_line(record, utc=utc))
+        click.echo(msgspec.json.encode(record) if is_requested() else format_line(record, utc=utc))
 
     try:
         client = settings.client()

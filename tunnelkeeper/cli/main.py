@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from tunnelkeeper import __version__
+from tunnelkeeper.cli import json_output
+from tunnelkeeper.cli.error_report import EXPECTED, describe
 from tunnelkeeper.cli.global_options import move_to_front
-from tunnelkeeper.cli.settings import CommandError, Settings
+from tunnelkeeper.cli.settings import Settings
 from tunnelkeeper.collector import collector
-from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
-from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
-from tunnelkeeper.core.library_version import LibraryVersionError
 from tunnelkeeper.paths import set_account_variables
 from tunnelkeeper.presentation.formatting import did_you_mean
 
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from click.shell_completion import CompletionItem
+
+    from tunnelkeeper.cli.error_report import ErrorReport
 
 PROGRAM = "tunnelkeeper"
 
@@ -90,14 +91,6 @@ ALIASES = {
 }
 """Names that other programs have for a command. They work, and the help does not list them."""
 
-CODES: dict[type[Exception], ExitCode] = {
-    NoSupervisorError: ExitCode.NO_SUPERVISOR,
-    ForeignSocketError: ExitCode.NO_SUPERVISOR,
-    TimeoutError: ExitCode.TIMED_OUT,
-    LibraryVersionError: ExitCode.FAILED,
-}
-"""The exit code of errors whose text is the message."""
-
 
 class Program(click.Group):
     """The table of subcommands as a click group that imports them late."""
@@ -131,6 +124,18 @@ class Program(click.Group):
                 f"no command {args[0]!r}{did_you_mean(args[0], [*known, *ALIASES])}", ctx
             )
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. With --json, print its result or its error as the one JSON value."""
+        try:
+            code = super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            json_output.print_json(ctx, describe(error))
+            raise
+        json_output.print_json(ctx, None)
+        return code
 
     def make_context(
         self,
@@ -213,26 +218,19 @@ def run(arguments: Sequence[str]) -> int:
         return run(moved) if moved else _report_usage_error(error)
     except click.ClickException as error:
         return _report_usage_error(error)
-    except CommandError as error:
-        return _print_error(str(error), error.code)
-    except tuple(CODES) as error:
-        code = next(code for kind, code in CODES.items() if isinstance(error, kind))
-        return _print_error(str(error), code)
-    except RemoteError as error:
-        return _report_remote_error(error)
-    except ProtocolError as error:
-        return _print_error(f"cannot understand the supervisor: {error}", ExitCode.FAILED)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _print_error(f"{where}{error.strerror or error}", ExitCode.FAILED)
     except Exception as error:
-        import logging
+        if not isinstance(error, EXPECTED):
+            import logging
 
-        logging.getLogger(__name__).debug("traceback:", exc_info=error)
-        return _print_error(
-            f"unexpected {type(error).__name__}: {error} (-v shows the traceback)", ExitCode.FAILED
-        )
+            logging.getLogger(__name__).debug("traceback:", exc_info=error)
+        return _print_report(describe(error))
     return int(code or 0)
+
+
+def _print_report(report: ErrorReport) -> ExitCode:
+    for problem in report.problems:
+        click.echo(problem, err=True)
+    return _print_error(report.message, ExitCode(report.code))
 
 
 def _print_error(message: str, code: ExitCode) -> ExitCode:
@@ -247,11 +245,3 @@ def _report_usage_error(error: click.ClickException) -> ExitCode:
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = f" (see `{context.command_path} --help`)" if context else ""
     return _print_error(f"{error.format_message()}{where}", ExitCode(error.exit_code))
-
-
-def _report_remote_error(error: RemoteError) -> ExitCode:
-    """Print a supervisor's error. Its codes are exit codes, those of JSON-RPC are not."""
-    for problem in error.problems:
-        click.echo(problem, err=True)
-    code = ExitCode(error.code) if error.code in set(ExitCode) else ExitCode.FAILED
-    return _print_error(error.message, code)

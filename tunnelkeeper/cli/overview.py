@@ -32,7 +32,7 @@ def print_overview(ctx: click.Context, settings: Settings) -> None:
     else:
         from tunnelkeeper.cli import status
 
-        ctx.invoke(status.command, names=(), as_json=False, watch=False)
+        ctx.invoke(status.command, names=(), watch=False)
         _print_steps(
             ("tunnelkeeper dashboard", "all of it on the full screen"),
             ("tunnelkeeper logs -f", "follow the log"),

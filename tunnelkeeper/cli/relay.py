@@ -16,6 +16,7 @@ import msgspec
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch, status_table
 from tunnelkeeper.cli.check import report_findings
+from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.relay_access import ban, kick, unban
 from tunnelkeeper.cli.relay_instance import config_of, connect, instance_for
 from tunnelkeeper.cli.relay_setup import add, init, remove
@@ -28,6 +29,7 @@ from tunnelkeeper.cli.relay_table import (
     heading,
     refusal_lines,
 )
+from tunnelkeeper.cli.results import Reloaded
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT, WORK_TIMEOUT
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
@@ -94,14 +96,14 @@ def serve(
 @command.command(short_help="who is connected, what was refused")
 @_config
 @click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
-@click.option("--json", "as_json", is_flag=True, help="Print the relay's answer as JSON.")
+@json_option("Print the relay's answer as JSON.")
 @click.pass_obj
-def status(settings: Settings, config: str | None, utc: bool, as_json: bool) -> int:
+def status(settings: Settings, config: str | None, utc: bool) -> int:
     """Show who is connected, what they listen on, and what was refused."""
     with connect(settings, config, ANSWER_TIMEOUT) as client:
         answer = client.call("status")
-    if as_json:
-        click.echo(msgspec.json.format(answer))
+    set_result(answer)
+    if is_requested():
         return ExitCode.OK
     relay = msgspec.json.decode(answer, type=RelaySnapshot)
     click.echo(heading(relay))
@@ -122,20 +124,21 @@ def status(settings: Settings, config: str | None, utc: bool, as_json: bool) -> 
 
 @command.command(short_help="validate the config file without listening")
 @_config
-@click.option("--json", "as_json", is_flag=True, help="Print problems and warnings as JSON.")
+@json_option("Print problems and warnings as JSON.")
 @click.pass_obj
-def check(settings: Settings, config: str | None, as_json: bool) -> int:
+def check(settings: Settings, config: str | None) -> int:
     """Validate the config file and the files it names, without listening.
 
     Prints nothing if there is no problem. Problems make the exit code 2, warnings do not.
     """
     path, is_named = config_of(settings, config)
     findings = launch.check_relay(path, must_exist=is_named)
-    return report_findings(findings, as_json=as_json)
+    return report_findings(findings)
 
 
 @command.command(short_help="read the config file and the keys again")
 @_config
+@json_option("Print the changes as JSON.")
 @click.pass_obj
 def reload(settings: Settings, config: str | None) -> int:
     """Read the config file and the keys again.
@@ -143,7 +146,9 @@ def reload(settings: Settings, config: str | None) -> int:
     Connections stay, except those whose key was removed, revoked or given fewer rights.
     """
     with connect(settings, config, WORK_TIMEOUT) as client:
-        click.echo("\n".join(client.reload()))
+        changes = client.reload()
+    set_result(Reloaded(changes))
+    print_text("\n".join(changes))
     return ExitCode.OK
 
 

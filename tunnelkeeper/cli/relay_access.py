@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli.duration_option import parse_duration
+from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.cli.relay_instance import connect
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
 
 _config = click.option("--config", metavar="FILE", help="The config file, relay.toml.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print the relay's answer as JSON.")
+_json = json_option("Print the relay's answer as JSON.")
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -35,12 +36,12 @@ class _Answer(msgspec.Struct, frozen=True):
 @_config
 @_json
 @click.pass_obj
-def kick(settings: Settings, target: str, config: str | None, as_json: bool) -> int:
+def kick(settings: Settings, target: str, config: str | None) -> int:
     """Disconnect the clients of a user, or of a key by its SHA256 fingerprint.
 
     They may log in again at once; `relay ban` keeps them out.
     """
-    return _call(settings, config, "kick", as_json=as_json, target=target)
+    return _call(settings, config, "kick", target=target)
 
 
 @click.command(short_help="keep an address, a network or a key out")
@@ -55,14 +56,12 @@ def kick(settings: Settings, target: str, config: str | None, as_json: bool) -> 
 @_config
 @_json
 @click.pass_obj
-def ban(
-    settings: Settings, target: str, seconds: float | None, config: str | None, as_json: bool
-) -> int:
+def ban(settings: Settings, target: str, seconds: float | None, config: str | None) -> int:
     """Keep out an address, a network such as 203.0.113.0/24, or a key by its SHA256 fingerprint.
 
     Its clients are disconnected. A ban survives restarts of the relay.
     """
-    return _call(settings, config, "ban", as_json=as_json, target=target, seconds=seconds)
+    return _call(settings, config, "ban", target=target, seconds=seconds)
 
 
 @click.command(short_help="end a ban")
@@ -70,25 +69,21 @@ def ban(
 @_config
 @_json
 @click.pass_obj
-def unban(settings: Settings, target: str, config: str | None, as_json: bool) -> int:
+def unban(settings: Settings, target: str, config: str | None) -> int:
     """End the ban of an address, a network or a key; `relay status` lists the bans."""
-    return _call(settings, config, "unban", as_json=as_json, target=target)
+    return _call(settings, config, "unban", target=target)
 
 
-def _call(
-    settings: Settings, config: str | None, method: str, *, as_json: bool, **params: object
-) -> int:
+def _call(settings: Settings, config: str | None, method: str, **params: object) -> int:
     """Call a method and print what it did. Return 1 if the bans could not be saved."""
     with connect(settings, config, ANSWER_TIMEOUT) as client:
         result = client.call(method, None, **params)
     answer = msgspec.json.decode(result, type=_Answer)
-    if as_json:
-        click.echo(msgspec.json.format(result))
-    else:
-        if method != "kick":
-            click.echo(_sentence(method, answer))
-        for each in answer.disconnected:
-            click.echo(f"disconnected {printable(each)}")
+    set_result(result)
+    if method != "kick":
+        print_text(_sentence(method, answer))
+    for each in answer.disconnected:
+        print_text(f"disconnected {printable(each)}")
     if answer.problem is None:
         return ExitCode.OK
     consequence = "a restart of the relay undoes this"

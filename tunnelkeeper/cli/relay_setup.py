@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.cli.relay_instance import config_of, connect, instance_for
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
 from tunnelkeeper.cli.unit_options import unit_texts
@@ -32,7 +32,7 @@ SYSTEM_STATE_FOLDER = Path("/var/lib/tunnelkeeper-relay")
 
 KEY_SIZE_LIMIT = 64 * 1024
 _config = click.option("--config", metavar="FILE", help="The config file, relay.toml.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_json = json_option("Print the result as JSON.")
 
 
 def _parse_address(
@@ -86,7 +86,6 @@ def init(
     listen: TcpAddress,
     address: TcpAddress | None,
     unit: bool,
-    as_json: bool,
 ) -> int:
     """Write relay.toml, the folder of the keys, and the host key, and print the next step.
 
@@ -117,12 +116,10 @@ def init(
     else:
         user = " --user NAME" if os.geteuid() == 0 else ""  # root does not serve
         step = f"tunnelkeeper relay serve{user}{option}"
-    if as_json:
-        _print_json({**asdict(files), "units": units, "config": str(instance.config), "next": step})
-        return ExitCode.OK
+    set_result({**asdict(files), "units": units, "config": str(instance.config), "next": step})
     lines = [*(f"wrote {path}" for path in [*files.created, *units])]
     lines += [f"kept {path}" for path in files.kept]
-    click.echo(
+    print_text(
         "\n".join([*lines, "", "next:", f"  {step}", f"  tunnelkeeper relay add NAME{option}"])
     )
     return ExitCode.OK
@@ -161,7 +158,6 @@ def add(
     save: str | None,
     print_key: bool,
     address: TcpAddress | None,
-    as_json: bool,
 ) -> int:
     """Write a line of authorized_keys for a user, and print what to paste on its machine.
 
@@ -183,25 +179,23 @@ def add(
     enrolment, private_key = added.enrolment, ""
     if print_key and enrolment.private_key is not None:
         private_key = enrolment.private_key.read_text(encoding="ascii")
-    if as_json:
-        _print_json(
-            {
-                "user": enrolment.user,
-                "file": str(enrolment.file),
-                "key": enrolment.fingerprint,
-                "listen": [str(permit) for permit in enrolment.rights.listen],
-                "open": [str(permit) for permit in enrolment.rights.open],
-                "private_key_file": str(enrolment.private_key) if enrolment.private_key else None,
-                "private_key": private_key or None,
-                "address": str(added.address),
-                **asdict(added.instructions),
-                "notes": added.notes,
-            }
-        )
-    else:
-        click.echo(added.text)
-        if private_key:
-            click.echo(f"\nThe private key:\n\n{private_key}", nl=False)
+    set_result(
+        {
+            "user": enrolment.user,
+            "file": str(enrolment.file),
+            "key": enrolment.fingerprint,
+            "listen": [str(permit) for permit in enrolment.rights.listen],
+            "open": [str(permit) for permit in enrolment.rights.open],
+            "private_key_file": str(enrolment.private_key) if enrolment.private_key else None,
+            "private_key": private_key or None,
+            "address": str(added.address),
+            **asdict(added.instructions),
+            "notes": added.notes,
+        }
+    )
+    print_text(added.text)
+    if private_key:
+        print_text(f"\nThe private key:\n\n{private_key}", nl=False)
     return ExitCode.OK
 
 
@@ -211,9 +205,7 @@ def add(
 @click.option("--key", metavar="FINGERPRINT", help="Remove only this key of the user.")
 @_json
 @click.pass_obj
-def remove(
-    settings: Settings, name: str, config: str | None, key: str | None, as_json: bool
-) -> int:
+def remove(settings: Settings, name: str, config: str | None, key: str | None) -> int:
     """Remove the lines of a user from authorized_keys, and reload a running relay.
 
     The reload ends the connections of the removed keys.
@@ -224,22 +216,20 @@ def remove(
     except ConfigError as error:
         raise CommandError("\n".join(map(str, error.problems)), ExitCode.USAGE) from error
     reloaded, problem = _reload(settings, config, path)
-    if as_json:
-        _print_json(
-            {
-                "user": name,
-                "file": str(file),
-                "removed": removed,
-                "reloaded": reloaded,
-                "problem": problem or None,
-            }
-        )
-    else:
-        lines = [f"removed {name} from {file}: {fingerprint}" for fingerprint in removed]
-        click.echo("\n".join([*lines, *(reloaded or [])]))
-        if problem:
-            advice = "it ends the connections of removed keys when it is reloaded or restarted"
-            click.echo(f"the relay was not reloaded: {problem}; {advice}", err=True)
+    set_result(
+        {
+            "user": name,
+            "file": str(file),
+            "removed": removed,
+            "reloaded": reloaded,
+            "problem": problem or None,
+        }
+    )
+    lines = [f"removed {name} from {file}: {fingerprint}" for fingerprint in removed]
+    print_text("\n".join([*lines, *(reloaded or [])]))
+    if problem:
+        advice = "it ends the connections of removed keys when it is reloaded or restarted"
+        click.echo(f"the relay was not reloaded: {problem}; {advice}", err=True)
     return ExitCode.OK
 
 
@@ -261,7 +251,3 @@ def _read_key(path: str) -> str:
             return file.read(KEY_SIZE_LIMIT)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}", ExitCode.USAGE) from error
-
-
-def _print_json(result: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(result)).decode())

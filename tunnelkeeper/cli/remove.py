@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from tunnelkeeper.cli import config_change
+from tunnelkeeper.cli.json_output import json_option, print_text, set_result
+from tunnelkeeper.cli.results import Removed
 from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -30,6 +33,7 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@json_option("Print what was removed as JSON.")
 @click.pass_obj
 def command(settings: Settings, names: tuple[str, ...]) -> int:
     """Remove tunnels from the config file.
@@ -37,10 +41,13 @@ def command(settings: Settings, names: tuple[str, ...]) -> int:
     The comments directly above a table go with it; all other text is kept. A running supervisor
     that uses the file reloads it, which stops the tunnels.
     """
-    _write(settings.config, names)
-    client = config_change.reload_supervisor(settings)
-    if client is not None:
+    removed = _write(settings.config, names)
+    set_result(removed)
+    reloaded = config_change.reload_supervisor(settings)
+    if reloaded is not None:
+        client, changes = reloaded
         client.close()
+        set_result(replace(removed, changes=changes))
     return ExitCode.OK
 
 
@@ -60,8 +67,11 @@ def _known_names(path: Path, patterns: tuple[str, ...], tunnels: Collection[str]
     return names
 
 
-def _write(path: Path, patterns: tuple[str, ...]) -> None:
-    """Remove tunnels from the file. Raises CommandError, and then nothing is written."""
+def _write(path: Path, patterns: tuple[str, ...]) -> Removed:
+    """Remove tunnels from the file. Return what was removed.
+
+    Raises CommandError, and then nothing is written.
+    """
     from tunnelkeeper.config.toml_edit import NotATableError, remove_tunnels
     from tunnelkeeper.core.tunnel_references import find_references, find_unused_hosts
     from tunnelkeeper.importing import config_file
@@ -84,8 +94,11 @@ def _write(path: Path, patterns: tuple[str, ...]) -> None:
         except ConfigError as error:
             raise config_change.refused_change_error(error) from error
         config_file.write(file, text)
-    click.echo(f"removed {join_names(names)} from {config_change.shown(path)}")
-    for host in find_unused_hosts(file.configuration, names):
-        click.echo(f"no tunnel uses [hosts.{host}] now")
-    for sentence in find_references(file.configuration, names):
-        click.echo(f"warning: {printable(sentence, 1000)}", err=True)
+    print_text(f"removed {join_names(names)} from {config_change.shown(path)}")
+    unused_hosts = list(find_unused_hosts(file.configuration, names))
+    for host in unused_hosts:
+        print_text(f"no tunnel uses [hosts.{host}] now")
+    warnings = [printable(each, 1000) for each in find_references(file.configuration, names)]
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return Removed(names, str(path), unused_hosts, warnings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,11 +93,21 @@ def join_names(names: list[str]) -> str:
 
 
 class CommandError(Exception):
-    """Ends a command with an exit code and a message on stderr."""
+    """Ends a command with an exit code and a message on stderr.
 
-    def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
+    problems: lines above the message, one for each problem of a config file.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: ExitCode = ExitCode.FAILED,
+        *,
+        problems: Iterable[object] = (),
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.problems = tuple(map(str, problems))
 
 
 class OtherConfigError(CommandError):

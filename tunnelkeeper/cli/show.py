@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("name", metavar="NAME")
-@click.option("--json", "as_json", is_flag=True, help="Print the values and origins as JSON.")
+@json_option("Print the values and origins as JSON.")
 @click.pass_obj
-def command(settings: Settings, name: str, as_json: bool) -> int:
+def command(settings: Settings, name: str) -> int:
     """Show the settings of a tunnel and its hosts that are in effect, as TOML.
 
     A comment at each value names its origin: a line of the config file, ssh_config, or the default.
@@ -33,8 +33,6 @@ def command(settings: Settings, name: str, as_json: bool) -> int:
     from tunnelkeeper.config.resolved_text import format_resolved, to_json_values
 
     tunnel = launch.show(settings.config, name)
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(to_json_values(tunnel))))
-    else:
-        click.echo(format_resolved(tunnel), nl=False)
+    set_result(to_json_values(tunnel))
+    print_text(format_resolved(tunnel), nl=False)
     return ExitCode.OK

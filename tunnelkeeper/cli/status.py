@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli import status_table
+from tunnelkeeper.cli.json_output import is_requested, json_option, set_result
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot
@@ -36,36 +37,37 @@ REFRESH_INTERVAL = 1.0
 
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print the supervisor's answer as JSON.")
+@json_option("Print the supervisor's answer as JSON.")
 @click.option("--watch", is_flag=True, help="Refresh the table until Ctrl-C.")
 @click.pass_obj
-def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bool) -> int:
+def command(settings: Settings, names: tuple[str, ...], watch: bool) -> int:
     """Show what tunnels are doing; without a NAME, all of them.
 
     The exit code is 0 if every tunnel that should be up is up, otherwise 1. With --watch, the state
     at Ctrl-C counts.
     """
     if watch:
-        return _watch_status(settings, names, as_json=as_json)
+        return _watch_status(settings, names)
     with settings.client() as client:
         result = client.call("status", names=expand_names(client, names) or None)
     snapshot = msgspec.json.decode(result, type=StatusSnapshot)
     now = datetime.now(UTC)
-    if as_json:
-        click.echo(msgspec.json.format(result))
-    elif not snapshot.tunnels:
+    set_result(result)
+    if is_requested():
+        return _exit_code(snapshot.tunnels)
+    if not snapshot.tunnels:
         click.echo(f"no tunnels are configured in {snapshot.supervisor.config}")
     else:
         status_table.print_table(
             status_table.tunnel_table(status_row(tunnel, now) for tunnel in snapshot.tunnels)
         )
-    if not as_json and (lines := _lines_below(snapshot, now)):
+    if lines := _lines_below(snapshot, now):
         click.echo("\n" + "\n".join(lines))
     return _exit_code(snapshot.tunnels)
 
 
-def _watch_status(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> ExitCode:
-    if as_json or not sys.stdout.isatty():
+def _watch_status(settings: Settings, names: tuple[str, ...]) -> ExitCode:
+    if is_requested() or not sys.stdout.isatty():
         raise click.UsageError("--watch needs a terminal; programs can use `logs -f --json`")
 
     with settings.client() as client:

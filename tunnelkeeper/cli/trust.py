@@ -7,10 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 import click
-import msgspec
 
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.answering import END_TIMEOUT, read_answers
+from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.cli.terminal import DeclinedError, Terminal, WithdrawnError
 from tunnelkeeper.config import ConfigError
@@ -39,11 +39,9 @@ Examples:
     multiple=True,
     help="Accept the key with this fingerprint without a question, and no other; once per hop.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the keys as JSON; ask nothing.")
+@json_option("Print the keys as JSON; ask nothing.")
 @click.pass_obj
-def command(
-    settings: Settings, reference: str, fingerprints: tuple[str, ...], as_json: bool
-) -> int:
+def command(settings: Settings, reference: str, fingerprints: tuple[str, ...]) -> int:
     """Show the host keys of a tunnel's hops, and ask whether to accept unknown ones.
 
     Logs in to the jump hosts only. A changed or revoked key is refused.
@@ -52,16 +50,13 @@ def command(
         if not each.startswith("SHA256:"):
             message = f"expected SHA256:..., as ssh-keygen -l prints it, got {each!r}"
             raise click.BadParameter(message, param_hint="--fingerprint")
-    terminal = None if as_json else Terminal.open()
-    with _Person(terminal, as_json) as person:
+    terminal = None if is_requested() else Terminal.open()
+    with _Person(terminal) as person:
         try:
             failure = launch.trust(settings.config, reference, fingerprints, person)
         except ConfigError as error:
             raise CommandError("\n".join(map(str, error.problems)), ExitCode.USAGE) from error
-    if as_json:
-        click.echo(
-            msgspec.json.format(msgspec.json.encode([_as_object(key) for key in person.keys]))
-        )
+    set_result([_as_object(key) for key in person.keys])
     if failure is not None:
         raise CommandError(with_hint(str(failure), failure.hint))
     return ExitCode.OK
@@ -73,10 +68,9 @@ class _Person:
     Its end makes the thread that asks restore the terminal, also after Ctrl-C.
     """
 
-    def __init__(self, terminal: Terminal | None, is_quiet: bool) -> None:
+    def __init__(self, terminal: Terminal | None) -> None:
         self.keys: list[HopKey] = []
         self._terminal = terminal
-        self._is_quiet = is_quiet
         self._asking = threading.Lock()
         self._end = os.pipe()
 
@@ -105,11 +99,9 @@ class _Person:
 
     def show(self, hop: HopKey) -> None:
         self.keys.append(hop)
-        if self._is_quiet:
-            return
         line = f"{hop.hop}: {hop.key}: {hop.outcome}"
         # The error message has the reason for a key that is not accepted.
-        click.echo(f"{line} ({hop.message})" if hop.outcome is Outcome.ACCEPTED else line)
+        print_text(f"{line} ({hop.message})" if hop.outcome is Outcome.ACCEPTED else line)
 
     def show_message(self, text: str) -> None:
         click.echo(text, err=True)

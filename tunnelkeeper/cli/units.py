@@ -11,8 +11,16 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.cli.names import expand
 from tunnelkeeper.cli.relay_instance import instance_for
+from tunnelkeeper.cli.results import (
+    InstalledUnits,
+    PrintedUnits,
+    RemovedUnits,
+    UnitText,
+    WrittenUnit,
+)
 from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.cli.unit_options import parse_credentials, unit_texts
 from tunnelkeeper.config import ConfigError, load
@@ -86,6 +94,7 @@ def command() -> None:
 @command.command("print", short_help="print the unit files")
 @_unit_options
 @click.option("--system", is_flag=True, help="A system unit, with its own user.")
+@json_option("Print the unit files as JSON.")
 @click.pass_obj
 def print_(
     settings: Settings,
@@ -102,7 +111,8 @@ def print_(
         settings, UnitKind(kind), ready, on_failure, is_system=system, credentials=credentials
     )
     named = [f"# {name}\n{text}" if len(written) > 1 else text for name, text in written.items()]
-    click.echo("\n".join(named), nl=False)
+    print_text("\n".join(named), nl=False)
+    set_result(PrintedUnits([UnitText(name, text) for name, text in written.items()]))
     return ExitCode.OK
 
 
@@ -110,6 +120,7 @@ def print_(
 @_unit_options
 @click.option("--per-tunnel", is_flag=True, help="The same as --kind tunnel: a unit per NAME.")
 @click.option("--now", is_flag=True, help="Start them too, and return when they are ready.")
+@json_option("Print what was installed as JSON.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.pass_obj
 def install(
@@ -143,28 +154,30 @@ def install(
         names = tuple(expand(names, lambda: load(settings.config).tunnels))
     problems = _problems(settings, meant, names)
     if problems:
-        click.echo("\n".join(problems), err=True)
-        raise CommandError("nothing was installed", ExitCode.USAGE)
+        raise CommandError("nothing was installed", ExitCode.USAGE, problems=problems)
     try:
         systemctl.require_manager()
         credentials = parse_credentials(credential, encrypted_credential)
         texts = unit_texts(settings, meant, ready, on_failure, credentials=credentials)
         _refuse_second_supervisor(settings, meant, texts, now=now)
+        needs: list[str] = []
         if meant is not UnitKind.RELAY:
-            _show_needs(settings, names, {each.name for each in credentials})
-        _install(texts, _services(meant, names), now=now)
+            needs = _show_needs(settings, names, {each.name for each in credentials})
+        set_result(_install(texts, _services(meant, names), needs, now=now))
     except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
         raise CommandError(str(error)) from error
     return ExitCode.OK
 
 
 @command.command(short_help="stop and remove the installed units")
+@json_option("Print the removed files as JSON.")
 def uninstall() -> int:
     """Stop and remove every user unit that `install` wrote, and nothing else."""
     folder = paths.user_units_folder(os.environ)
     found = unit_files.own_units(folder)
     if not found:
-        click.echo(f"no units of tunnelkeeper in {folder}")
+        print_text(f"no units of tunnelkeeper in {folder}")
+        set_result(RemovedUnits([]))
         return ExitCode.OK
     try:
         systemctl.require_manager()
@@ -180,7 +193,8 @@ def uninstall() -> int:
         systemctl.run_systemctl("daemon-reload")
     except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
         raise CommandError(str(error)) from error
-    click.echo("\n".join(f"removed {folder / name}" for name in found))
+    print_text("\n".join(f"removed {folder / name}" for name in found))
+    set_result(RemovedUnits([str(folder / name) for name in found]))
     return ExitCode.OK
 
 
@@ -205,12 +219,13 @@ def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> lis
     return []
 
 
-def _show_needs(settings: Settings, names: tuple[str, ...], credentials: set[str]) -> None:
-    """Print what a start with no one present lacks."""
+def _show_needs(settings: Settings, names: tuple[str, ...], credentials: set[str]) -> list[str]:
+    """Print and return what a start with no one present lacks."""
     needs = launch.unattended_needs(settings.config, names, credentials)
     if needs:
-        click.echo("a start with no one present needs an answer to this first:")
-        click.echo("\n".join(f"  {need}" for need in needs))
+        print_text("a start with no one present needs an answer to this first:")
+        print_text("\n".join(f"  {need}" for need in needs))
+    return needs
 
 
 def _services(kind: UnitKind, names: tuple[str, ...]) -> list[str]:
@@ -256,26 +271,28 @@ def _refuse_second_supervisor(
             )
 
 
-def _install(written: Mapping[str, str], services: list[str], *, now: bool) -> None:
+def _install(
+    written: Mapping[str, str], services: list[str], needs: list[str], *, now: bool
+) -> InstalledUnits:
+    """Write, enable and start units, and print what was done. Return it."""
     folder = paths.user_units_folder(os.environ)
     changed = unit_files.write_units(folder, written)
     for name in written:
-        click.echo(f"{'wrote' if name in changed else 'unchanged:'} {folder / name}")
+        print_text(f"{'wrote' if name in changed else 'unchanged:'} {folder / name}")
     systemctl.run_systemctl("daemon-reload")
     systemctl.run_systemctl("enable", *services)
-    click.echo(f"enabled {join_names(services)}")
+    print_text(f"enabled {join_names(services)}")
     outdated = [each for each in services if changed and _is_active(each)]
     if now:
         systemctl.run_systemctl("start", *services, timeout=None)
-        click.echo(f"running: systemctl --user status {' '.join(services)}")
+        print_text(f"running: systemctl --user status {' '.join(services)}")
     if outdated:
         command = f"systemctl --user restart {' '.join(outdated)}"
-        click.echo(f"running services use the new unit after a restart: {command}")
-    click.echo(
-        {True: LINGERING_ON, False: LINGERING_OFF, None: LINGERING_UNKNOWN}[
-            systemctl.is_lingering()
-        ]
-    )
+        print_text(f"running services use the new unit after a restart: {command}")
+    lingering = systemctl.is_lingering()
+    print_text({True: LINGERING_ON, False: LINGERING_OFF, None: LINGERING_UNKNOWN}[lingering])
+    units = [WrittenUnit(str(folder / name), name in changed) for name in written]
+    return InstalledUnits(units, services, now, outdated, needs, lingering)
 
 
 def _is_enabled(unit: str) -> bool:

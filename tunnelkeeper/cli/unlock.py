@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from tunnelkeeper.cli.answering import TerminalAnswers
 from tunnelkeeper.cli.duration_option import parse_duration
+from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.cli.names import expand_names
+from tunnelkeeper.cli.results import Unlocked
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
 from tunnelkeeper.cli.terminal import Terminal
 from tunnelkeeper.cli.up import print_results
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     help="Keep the keys in memory for this long, such as 8h. Default: until `lock`, or the end.",
 )
 @settle_timeout("Wait at most this many seconds for the tunnels, without the time for answers.")
+@json_option("Print the tunnels, or the key, as JSON.")
 @click.pass_obj
 def unlock(
     settings: Settings,
@@ -72,21 +74,24 @@ def unlock(
             click.echo(printable(problem, 1000), err=True)
         if path is not None:
             return _unlock_key(client, terminal, path, unlocking)
-        return _unlock_tunnels(client, terminal, names, unlocking.questions, deadline)
+        return _unlock_tunnels(client, terminal, names, unlocking, deadline)
 
 
 def _unlock_key(client: Client, terminal: Terminal, path: str, unlocking: Unlocking) -> int:
     if not unlocking.questions:
         if unlocking.problems:
+            set_result(Unlocked([], None, unlocking.problems))
             return ExitCode.FAILED
-        click.echo(f"{printable(path)} is not locked")
+        print_text(f"{printable(path)} is not locked")
+        set_result(Unlocked([], path))
         return ExitCode.OK
     answers = TerminalAnswers(client, terminal, (), [path])
     answers.learn(question_client.questions(client))
     answers.ask_keys()
     if any(question.about == path for question in question_client.questions(client)):
         raise CommandError(f"{printable(path)} is still locked")
-    click.echo(f"unlocked {printable(path)}")
+    print_text(f"unlocked {printable(path)}")
+    set_result(Unlocked([], path, unlocking.problems))
     return ExitCode.OK
 
 
@@ -94,22 +99,26 @@ def _unlock_tunnels(
     client: Client,
     terminal: Terminal,
     names: tuple[str, ...],
-    question_ids: list[str],
+    unlocking: Unlocking,
     deadline: float,
 ) -> int:
-    """Ask what the tunnels wait for. question_ids: those about their private keys."""
+    """Ask what the tunnels wait for. unlocking: the questions about their private keys."""
     status = client.status(list(names) or None)
     waiting = {name for question in status.questions for name in question.tunnels}
     chosen = [t.name for t in status.tunnels if names or t.name in waiting]
-    keys = {question.about for question in status.questions if question.id in question_ids}
+    keys = {question.about for question in status.questions if question.id in unlocking.questions}
     if not chosen:
-        click.echo("no tunnel waits for an answer")
+        print_text("no tunnel waits for an answer")
+        set_result(Unlocked([], None, unlocking.problems))
         return ExitCode.OK
     answers = TerminalAnswers(client, terminal, chosen, keys)
-    return print_results(wait_until(client, chosen, is_settled, deadline, answers))
+    tunnels = wait_until(client, chosen, is_settled, deadline, answers)
+    set_result(Unlocked(list(tunnels.values()), None, unlocking.problems))
+    return print_results(tunnels)
 
 
 @click.command()
+@json_option("Print how much was forgotten as JSON.")
 @click.pass_obj
 def lock(settings: Settings) -> int:
     """Forget the decrypted keys and the passwords in memory. Connections stay up.
@@ -118,29 +127,28 @@ def lock(settings: Settings) -> int:
     """
     with settings.client_for_config(WORK_TIMEOUT) as client:
         locked = decode_result(client.call("lock"), Locked)
-    click.echo(f"forgotten: {_count(locked.keys, 'key')}, {_count(locked.passwords, 'password')}")
+    set_result(locked)
+    print_text(f"forgotten: {_count(locked.keys, 'key')}, {_count(locked.passwords, 'password')}")
     return ExitCode.OK
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the questions as JSON.")
+@json_option("Print the questions as JSON.")
 @click.pass_obj
-def questions(settings: Settings, as_json: bool) -> int:
+def questions(settings: Settings) -> int:
     """Show what tunnels wait for a person to answer, and the command that asks it."""
     with settings.client_for_config() as client:
         found = question_client.questions(client)
-    if as_json:
-        click.echo(msgspec.json.encode(Questions(found)))
-        return ExitCode.OK
+    set_result(Questions(found))
     for question in found:
         who = ", ".join(map(printable, question.tunnels)) or "no tunnel"
-        click.echo(f"{who}: waits for {awaited(question)}")
+        print_text(f"{who}: waits for {awaited(question)}")
         if question.problem:
-            click.echo(f"    {printable(question.problem)}")
+            print_text(f"    {printable(question.problem)}")
         if command := command_to_answer(question):
-            click.echo(f"    {command}")
+            print_text(f"    {command}")
     if not found:
-        click.echo("no question is open")
+        print_text("no question is open")
     return ExitCode.OK
 
 

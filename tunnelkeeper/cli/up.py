@@ -12,7 +12,9 @@ import click
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, wait
 from tunnelkeeper.cli.answering import asking, asking_beside, no_questions
+from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.names import expand, expand_names
+from tunnelkeeper.cli.results import Started
 from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
 from tunnelkeeper.cli.wait import settle_timeout
 from tunnelkeeper.config import ConfigError, load
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="When to report readiness to a service manager: each tried once, or all up.",
 )
+@json_option("Print the tunnels as JSON; with --detach or a running supervisor.")
 @click.option(
     "--log-file", metavar="FILE", help="Write the log to this file, which is rotated by size."
 )
@@ -69,7 +72,8 @@ def command(
     """
     deadline = time.monotonic() + timeout
     log = None if log_file is None else background.named_log(log_file)
-    if is_waiting(os.environ) and not detach:
+    asks = not (batch or is_requested())
+    if is_waiting(os.environ) and not (detach or is_requested()):
         # A service manager expects this process to be the supervisor, or else to fail.
         return _run(settings, names, group, ready, log, asks=False)
     try:
@@ -77,15 +81,24 @@ def command(
     except ForeignSocketError as error:
         raise CommandError(str(error)) from error
     except NoSupervisorError:
+        if not detach and is_requested():
+            raise CommandError(
+                "no supervisor is running, and --json needs --detach to start one", ExitCode.USAGE
+            ) from None
         if not detach:
-            return _run(settings, names, group, ready, log, asks=not batch)
-        return start_in_background(settings, names, group, deadline, asks=not batch, log_file=log)
+            return _run(settings, names, group, ready, log, asks=asks)
+        tunnels = start_in_background(settings, names, group, deadline, asks=asks, log_file=log)
+        set_result(Started(list(tunnels.values()), supervisor_started=True))
+        return print_results(tunnels)
     with client:
         names = tuple(expand_names(client, names))
         started = _start(settings, client, names, group)
         if not no_wait:
-            return wait_until_settled(client, started, deadline, asks=not batch)
-    click.echo(f"a supervisor is running already; it was asked to start {join_names(started)}")
+            tunnels = wait_until_settled(client, started, deadline, asks=asks)
+            set_result(Started(list(tunnels.values()), supervisor_started=False))
+            return print_results(tunnels)
+        set_result(Started(client.status(started).tunnels, supervisor_started=False))
+    print_text(f"a supervisor is running already; it was asked to start {join_names(started)}")
     return ExitCode.OK
 
 
@@ -103,7 +116,7 @@ def _run(
         try:
             names = _expand_from_file(settings, names)
         except ConfigError as error:
-            return _report_problems(error)
+            raise _nothing_started(error) from error
     with asking_beside(settings.socket, asks=asks) as on_started:
         return launch.run(
             settings.config, settings.socket, names, group, ready, on_started, log_file
@@ -119,9 +132,9 @@ def _expand_from_file(settings: Settings, words: tuple[str, ...]) -> tuple[str, 
     return tuple(expand(words, lambda: tunnels))
 
 
-def _report_problems(error: ConfigError) -> ExitCode:
-    click.echo("\n".join(str(problem) for problem in error.problems), err=True)
-    return ExitCode.USAGE
+def _nothing_started(error: ConfigError) -> CommandError:
+    message = "the config file has problems; nothing was started"
+    return CommandError(message, ExitCode.USAGE, problems=error.problems)
 
 
 def _running_supervisor(settings: Settings) -> Client:
@@ -170,17 +183,17 @@ def start_in_background(
     group: str | None,
     deadline: float,
     *,
-    asks: bool = True,
+    asks: bool,
     log_file: Path | None = None,
-) -> int:
-    """Start a supervisor, and wait until its tunnels have settled. Return the exit code.
+) -> dict[str, TunnelSnapshot]:
+    """Start a supervisor, and wait until its tunnels have settled. Return them.
 
     log_file: where its log goes; None for a file in the state folder.
     """
     try:
         names = _expand_from_file(settings, names)
     except ConfigError as error:
-        return _report_problems(error)
+        raise _nothing_started(error) from error
     log = log_file or background.log_for(settings.socket, os.environ)
     if log is None:
         click.echo(f"warning: the log cannot be written to {paths.log_path(os.environ)}", err=True)
@@ -196,15 +209,14 @@ def start_in_background(
 
 
 def wait_until_settled(
-    client: Client, names: list[str], deadline: float, *, asks: bool = True
-) -> int:
-    """Wait until each tunnel has settled, and print the results.
+    client: Client, names: list[str], deadline: float, *, asks: bool
+) -> dict[str, TunnelSnapshot]:
+    """Wait until each tunnel has settled. Return them.
 
     asks: whether to ask what the tunnels need to know, if there is a terminal.
     """
     with asking(client, names, asks=asks) as answers:
-        tunnels = wait.wait_until(client, names, wait.is_settled, deadline, answers)
-    return print_results(tunnels)
+        return wait.wait_until(client, names, wait.is_settled, deadline, answers)
 
 
 def print_results(tunnels: dict[str, TunnelSnapshot]) -> int:
@@ -212,7 +224,7 @@ def print_results(tunnels: dict[str, TunnelSnapshot]) -> int:
     up = [tunnel.name for tunnel in tunnels.values() if tunnel.state == "up"]
     late = [tunnel for tunnel in tunnels.values() if tunnel.state != "up"]
     if up or not late:
-        click.echo(f"up: {join_names(up)}")
+        print_text(f"up: {join_names(up)}")
     for tunnel in late:
         click.echo("\n".join(describe(tunnel)), err=True)
     return ExitCode.FAILED if late else ExitCode.OK

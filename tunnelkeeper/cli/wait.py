@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tunnelkeeper.cli.json_output import json_option, set_result
 from tunnelkeeper.cli.names import expand_names
+from tunnelkeeper.cli.results import Tunnels
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.control.client import decode_result
 from tunnelkeeper.control.client_errors import NoSupervisorError
@@ -39,6 +41,7 @@ SETTLED_ATTEMPTS = 3
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--for", "goal", type=click.Choice(["up", "down"]), default="up", show_default=True)
 @click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Give up after seconds.")
+@json_option("Print the tunnels as JSON.")
 @click.pass_obj
 def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: float | None) -> int:
     """Wait until every NAME is up, or down; without a timeout, for ever."""
@@ -55,7 +58,9 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
         except NoSupervisorError:
             if goal == "up":
                 raise
+            set_result(Tunnels([]))
             return ExitCode.OK  # the tunnels went down with the supervisor
+    set_result(Tunnels(list(seen.values())))
     if goal == "up" and (gone := sorted(set(names) - set(seen))):
         raise CommandError(f"no longer in the config file: {', '.join(gone)}", ExitCode.NOT_FOUND)
     late = [tunnel for tunnel in seen.values() if not holds(tunnel)]
