@@ -114,7 +114,7 @@ async def test_the_command_line_completes_and_runs_a_command(path: Path) -> None
 async def test_keys_open_detail_log_and_help_and_sort(path: Path) -> None:
     async with connected_dashboard(path) as (terminal, _):
         terminal.press("\r")
-        await terminal.wait_for("Hops", "Forwards", "Traffic")
+        await terminal.wait_for("Hops", "Forwards", "Events")
         terminal.press("l")
         await terminal.wait_for("log of db")
         terminal.press("oo")

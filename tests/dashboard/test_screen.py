@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.control.fakes import NOON, a_forward, a_tunnel
 from tests.dashboard.sample_model import (
     ALL,
-    DB,
     NOW,
     SUPERVISOR,
     ControllerHarness,
@@ -19,21 +18,18 @@ from tests.dashboard.sample_model import (
 )
 from tunnelkeeper.control.payloads import CountersEvent, LogEvent
 from tunnelkeeper.core.snapshot import (
-    CheckSnapshot,
-    ClientFailureSnapshot,
     FailureSnapshot,
-    HopSnapshot,
     LogRecord,
-    ProgressSnapshot,
 )
 from tunnelkeeper.dashboard.controller import Controller
+from tunnelkeeper.dashboard.filter_sort import Filter
 from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
+from tunnelkeeper.dashboard.heights import compute_heights
 from tunnelkeeper.dashboard.model import Model
-from tunnelkeeper.dashboard.screen import compute_heights
 from tunnelkeeper.dashboard.text_width import line_width
 from tunnelkeeper.dashboard.ui_state import UiState
 
-SIZES = [(60, 15), (80, 24), (120, 35), (200, 50), (400, 100)]
+SIZES = [(40, 10), (60, 15), (80, 24), (120, 35), (200, 50), (400, 100)]
 HOSTILE_TEXT = "\x1b[31mred\x1b[0m\r\n\t漢字\u0301\u202e👩\u200d👩 " + "long " * 40
 
 
@@ -75,7 +71,7 @@ def test_the_heights_of_the_parts_add_up_to_the_screen(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.text(max_size=80), st.text(max_size=300), st.text(max_size=60), st.sampled_from(SIZES[:3])
+    st.text(max_size=80), st.text(max_size=300), st.text(max_size=60), st.sampled_from(SIZES[:4])
 )
 def test_no_text_from_outside_breaks_the_layout(
     host: str, message: str, listen: str, size: tuple[int, int]
@@ -168,77 +164,6 @@ def test_the_header_says_that_the_config_file_has_changed() -> None:
         assert "file changed, R reloads  /etc/tunnels.toml" in harness.lines(width)[1]
 
 
-def test_the_detail_pane_shows_hops_forwards_and_the_whole_failure() -> None:
-    harness = ControllerHarness()
-    harness.controller.select("half")
-    harness.controller.toggle_detail()
-    text = harness.text(height=60)
-
-    for expected in ("half  ◐ degraded", "me@relay:22", "L 5432 → db.internal:5432", "✖ L 80"):
-        assert expected in text
-    for expected in (
-        "refused",
-        "Connection refused",
-        "→ is sshd running?",
-        "aes128-gcm",
-        "Traffic",
-    ):
-        assert expected in text
-
-
-@pytest.mark.parametrize("recovered", [False, True])
-def test_the_detail_pane_shows_clients_that_failed(recovered: bool) -> None:
-    failure = ClientFailureSnapshot("db:5432: connect failed", "2026-11-22T12:03:07Z", 3, recovered)
-    harness = ControllerHarness(a_tunnel("db", forwards=[a_forward(client_failure=failure)]))
-    harness.controller.toggle_detail()
-    text = harness.text(height=60)
-
-    assert ("L 5432 -> db.internal:5432: the last 3 clients failed, 5s" in text) is not recovered
-
-
-def test_the_detail_pane_names_a_server_that_ignores_keepalives() -> None:
-    hops = [HopSnapshot("me@relay:22", connected=True, rtt_ms=1.2, answers_keepalives=False)]
-    harness = ControllerHarness(a_tunnel("db", hops=hops))
-    harness.controller.toggle_detail()
-
-    assert "answers no keepalives" in harness.text(height=60)
-
-
-@pytest.mark.parametrize(
-    ("check", "expected"),
-    [
-        (CheckSnapshot("tcp", ok=True, at=NOON, ms=1.73), "0 open of 0  tcp 1.7 ms"),
-        (CheckSnapshot("http", ok=False, at=NOON, message="500"), "http failed"),
-        (CheckSnapshot("tcp"), "tcp unknown"),
-    ],
-)
-def test_a_forward_shows_the_result_of_its_check(check: CheckSnapshot, expected: str) -> None:
-    harness = ControllerHarness(a_tunnel("db", hops=[], forwards=[a_forward(check=check)]))
-    harness.controller.toggle_detail()
-
-    assert expected in harness.text()
-
-
-def test_the_detail_pane_shows_the_events_of_the_selected_tunnel() -> None:
-    harness = ControllerHarness()
-    harness.controller.toggle_detail()
-
-    assert any(
-        line.lstrip().startswith("Events   12:00:00  connecting") for line in harness.lines()
-    )
-
-
-def test_a_connecting_tunnel_shows_its_step() -> None:
-    progress = ProgressSnapshot("me@relay:22", "key_exchange")
-    harness = ControllerHarness(
-        msgspec.structs.replace(DB, state="connecting", progress=progress, attempt=2)
-    )
-    harness.controller.toggle_detail()
-
-    assert "key exchange, try 2" in harness.text()
-    assert "me@relay:22  1.2 ms  key exchange" in harness.text()
-
-
 def test_a_disconnected_screen_has_a_notice_and_no_colours() -> None:
     harness = ControllerHarness()
     harness.model.on_disconnect("no supervisor is running", NOW.monotonic - 7)
@@ -259,10 +184,45 @@ def test_without_a_supervisor_the_screen_shows_the_reason_and_the_keys() -> None
     assert "u starts one, q quits" in text
 
 
-def test_only_visible_rows_are_rendered() -> None:
+def test_only_visible_rows_are_rendered_and_the_title_counts_the_others() -> None:
     harness = ControllerHarness(*(a_tunnel(f"t{number}") for number in range(1000)))
     harness.controller.move(700)
     screen = harness.draw()
 
     assert len(screen.rows) < 35
     assert "t700" in screen.rows
+    assert f"tunnels {701 - len(screen.rows) + 1}-701 of 1000" in harness.text()
+
+
+@pytest.mark.parametrize(
+    ("text", "folded", "expected"),
+    [
+        ("", (), "tunnels 1-18 of 60 "),
+        ("group=a", (), "tunnels 30 of 60  1-18 of 30 "),
+        ("", ("b",), "tunnels 60  rows 1-18 of 31 "),
+    ],
+)
+def test_the_title_says_which_rows_are_on_the_screen(
+    text: str, folded: tuple[str, ...], expected: str
+) -> None:
+    harness = ControllerHarness(
+        *(a_tunnel(f"t{number}", groups=["ab"[number // 30]]) for number in range(60))
+    )
+    harness.ui_state.filter = Filter(text)
+    harness.ui_state.folded = set(folded)
+
+    assert expected in harness.text(height=29)
+
+
+def test_a_terminal_that_is_too_small_names_the_size_that_is_needed() -> None:
+    for cells, height in ((39, 24), (80, 9), (1, 1)):
+        lines = ControllerHarness().lines(cells, height)
+        assert len(lines) == height
+        assert {len(line) for line in lines} == {cells}
+    assert "needs a terminal of 40x10; this one is 80x9" in ControllerHarness().text(80, 9)
+
+
+def test_the_header_leaves_out_the_names_of_states_on_a_narrow_screen() -> None:
+    header = ControllerHarness().lines(40, 10)[0]
+
+    assert header.strip() == "● 2  ◐ 1  ↻ 1  ✖ 1  ○ 1"

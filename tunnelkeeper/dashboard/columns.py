@@ -106,19 +106,21 @@ class Step:
 
     Attributes:
         limit: maximum cells, so that one long text does not take the room of all other columns.
+        fits_half: whether half of the rows must fit, because texts that are cut are of little use.
     """
 
     keys: tuple[str, ...]
     form: int = PREFERRED
     limit: int = UNLIMITED
+    fits_half: bool = False
 
 
 STEPS = (
-    Step(("name",), limit=12),
+    Step(("name",), limit=16),
     Step(("forwards",), SHORTEST, limit=16),
     Step(("forwards",), WITHOUT_DETAILS, limit=24),
     Step(("failure",), SHORTEST, limit=16),
-    Step(("host",), SHORTEST, limit=26),
+    Step(("host",), SHORTEST, limit=26, fits_half=True),
     Step(("name",), limit=24),
     Step(("forwards",), limit=30),
     Step(("host",), WITHOUT_DETAILS, limit=30),
@@ -134,6 +136,7 @@ STEPS = (
     Step(("name",)),
     Step(("open",)),
     Step(("restarts",)),
+    Step(("host",), SHORTEST),
 )
 """Which columns get space first. In a narrower window they lose it in the reverse order."""
 
@@ -194,6 +197,9 @@ def _useful_widths(column: Column, rows: Sequence[RowTexts], step: Step) -> list
     least = max(len(column.title), min(column.min_width, longest))
     widths = {min(cell.width(SHORTEST), step.limit) for cell in row_cells}
     widths |= {cell.width(step.form) for cell in row_cells if cell.width(step.form) <= step.limit}
+    if step.fits_half:
+        least = max(least, sorted(cell.width(SHORTEST) for cell in row_cells)[len(rows) // 2])
+        least = min(least, step.limit)
     return sorted({max(least, width) for width in (*widths, 0)}, reverse=True)
 
 

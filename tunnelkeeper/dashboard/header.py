@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.model import Connected, Disconnected
-from tunnelkeeper.dashboard.text_width import Line, line_width, spread
+from tunnelkeeper.dashboard.text_width import Line, cell_width, line_width, spread
 from tunnelkeeper.presentation.formatting import format_duration, format_size, time_since
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def render_header(
     glyphs = ui_state.glyphs
     badge = _render_badge(model)
     counts = _render_state_counts(model, glyphs, cells)
-    source, process = _render_source(model, now, glyphs), _render_process(model, now, glyphs)
+    source = _render_source(model, now, glyphs)
+    process = _render_process(model, now, cells - line_width(source), glyphs)
     right = [*badge, *_render_traffic(model, glyphs)]
     if line_width(counts) + line_width(right) >= cells:
         right = badge or right
@@ -62,13 +63,17 @@ def _render_state_counts(model: Model, glyphs: Glyphs, cells: int) -> Line:
     title: Line = [("", " "), ("class:title", "tunnelkeeper")]
     counts = Counter(tunnel.state for tunnel in model.tunnels.values())
     fragments: Line = []
+    short: Line = []
     for state in STATE_ORDER:
         if counts[state] or state in ALWAYS_SHOWN:
             style = f"class:state.{state}" if counts[state] else "class:quiet"
             fragments += [("", "  "), (style, f"{glyphs.states[state]} {counts[state]} {state}")]
-    line = [*title, *fragments]
+        if counts[state]:
+            text = f"{glyphs.states[state]} {counts[state]}"
+            short += [("", "  "), (f"class:state.{state}", text)]
     # On a narrow screen the counts matter more than the program's name.
-    return line if line_width(line) <= cells else fragments[1:]
+    forms = [[*title, *fragments], [("", " "), *fragments[1:]], [("", " "), *short[1:]]]
+    return next((line for line in forms if line_width(line) <= cells), forms[-1])
 
 
 def _render_traffic(model: Model, glyphs: Glyphs) -> Line:
@@ -96,14 +101,20 @@ def _render_source(model: Model, now: Moment, glyphs: Glyphs) -> Line:
     return [("class:quiet", f" {config}")]
 
 
-def _render_process(model: Model, now: Moment, glyphs: Glyphs) -> Line:
+def _render_process(model: Model, now: Moment, cells: int, glyphs: Glyphs) -> Line:
+    """Return as many facts about the supervisor's process as fit."""
     supervisor = model.supervisor
     if supervisor is None or not isinstance(model.feed_state, Connected):
         return []
     parts = [supervisor.version, f"up {time_since(supervisor.started_at, now.wall)}"]
+    total = model.total_meter
+    parts.append(f"{format_size(total.bytes_in)} in, {format_size(total.bytes_out)} out")
     parts.append(format_size(supervisor.memory_bytes))
     if model.cpu_load is not None:
         parts.append(f"{model.cpu_load * 100:.1f} % CPU")
-    total = model.total_meter
-    parts.append(f"{format_size(total.bytes_in)} in, {format_size(total.bytes_out)} out")
-    return [("class:quiet", f" {glyphs.dot} ".join(parts) + " ")]
+    while parts:
+        text = f" {glyphs.dot} ".join(parts) + " "
+        if cell_width(text) < cells:
+            return [("class:quiet", text)]
+        parts.pop()
+    return []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.folding import members
 from tunnelkeeper.dashboard.glyphs import pane_title
-from tunnelkeeper.dashboard.text_width import Line, fit_line, wrap
+from tunnelkeeper.dashboard.text_width import Line, fit_line, line_width, truncate, wrap
 from tunnelkeeper.presentation.formatting import parse_time
 
 if TYPE_CHECKING:
@@ -34,17 +34,27 @@ def render_log_pane(
     if ui_state.search:
         right = [("class:search", f"/{glyphs.printable(ui_state.search)}"), ("", "  "), *right]
     with_name = ui_state.log_scope == "all" or ui_state.selected_group is not None
+    room = max(0, height - 1)
     lines: list[Line] = []
     for record in islice(newest_first(model, ui_state), ui_state.log_offset, None):
         record_lines = render_record(record, now, cells - 1, glyphs, with_name=with_name)
-        lines = [*(_highlight_search(line, ui_state.search) for line in record_lines), *lines]
-        if len(lines) >= height - 1:
+        shown = [_highlight_search(line, ui_state.search) for line in record_lines]
+        lines = [*_cut_end(shown, room - len(lines), cells - 1, glyphs), *lines]
+        if len(lines) >= room:
             break
-    room = height - 1
-    lines = lines[-room:] if room else []
     blank: list[Line] = [[] for _ in range(room - len(lines))]
     body = [fit_line([("", " "), *line], cells, glyphs.ellipsis) for line in [*lines, *blank]]
     return [pane_title(title, right, cells, glyphs), *body]
+
+
+def _cut_end(lines: list[Line], count: int, cells: int, glyphs: Glyphs) -> list[Line]:
+    """Return at most `count` lines. An ellipsis shows that the record is longer."""
+    if len(lines) <= count or count < 1:
+        return lines[:count]
+    *start, (style, text) = lines[count - 1]
+    room = cells - line_width(start)
+    last = (style, truncate(f"{text} {glyphs.ellipsis}", room, glyphs.ellipsis))
+    return [*lines[: count - 1], [*start, last]]
 
 
 def newest_first(model: Model, ui_state: UiState) -> Iterator[LogRecord]:

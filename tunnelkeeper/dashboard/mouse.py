@@ -9,7 +9,7 @@ from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 
 from tunnelkeeper.dashboard.answering import Answering
 from tunnelkeeper.dashboard.columns import find_column
-from tunnelkeeper.dashboard.screen import TABLE_HEADING_LINES
+from tunnelkeeper.dashboard.heights import TABLE_HEADING_LINES
 from tunnelkeeper.dashboard.status_bar import find_hint
 from tunnelkeeper.dashboard.ui_state import Reading
 

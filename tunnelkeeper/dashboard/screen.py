@@ -12,6 +12,13 @@ from tunnelkeeper.dashboard.folding import FoldedGroup, Row, find_row, table_row
 from tunnelkeeper.dashboard.glyphs import pane_title
 from tunnelkeeper.dashboard.group_row import render_group_detail, render_group_row
 from tunnelkeeper.dashboard.header import render_header
+from tunnelkeeper.dashboard.heights import (
+    TABLE_HEADING_LINES,
+    DetailRoom,
+    compute_heights,
+    detail_room,
+    header_lines_of,
+)
 from tunnelkeeper.dashboard.help_page import render_page
 from tunnelkeeper.dashboard.log_pane import render_log_pane
 from tunnelkeeper.dashboard.model import Disconnected, Searching
@@ -26,24 +33,8 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.dashboard.model import Model
 
-TWO_LINE_HEADER_HEIGHT = 20
-"""Lines of the smallest screen whose header has two lines."""
-
-TABLE_HEADING_LINES = 2
-"""Lines above the first row of the table: its title and the titles of the columns."""
-
-MIN_ROWS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Heights:
-    """Lines of each part of the screen. Their sum is the height of the screen."""
-
-    header: int
-    body: int
-    detail: int
-    log: int
-    bar: int = 1
+MIN_CELLS, MIN_HEIGHT = 40, 10
+"""The smallest screen on which names, forwards and failures are readable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +52,25 @@ class Screen:
     hints: tuple[Hint, ...] = ()
 
 
-def compute_heights(height: int, rows: int, detail_lines: int, *, has_log: bool) -> Heights:
-    """Divide the screen among its parts.
-
-    The table gets the lines that it needs, as long as a quarter of the screen is left for the log.
-    """
-    header_lines = 2 if height >= TWO_LINE_HEADER_HEIGHT else 1
-    room = max(0, height - header_lines - 1)
-    min_body = min(TABLE_HEADING_LINES + min(rows, MIN_ROWS), room)
-    min_log = min(max(3, room // 4), room - min_body) if has_log else 0
-    detail = min(detail_lines, max(0, room - min_body - min_log))
-    if not has_log:
-        return Heights(header_lines, room - detail, detail, 0)
-    body = max(min_body, min(TABLE_HEADING_LINES + rows, room - detail - min_log))
-    return Heights(header_lines, body, detail, room - detail - body)
-
-
 def render(model: Model, ui_state: UiState, now: Moment, cells: int, height: int) -> Screen:
     """Render the screen. Selection and scroll position in `ui_state` follow the shown tunnels."""
+    if cells < MIN_CELLS or height < MIN_HEIGHT:
+        return _render_too_small(cells, height)
     glyphs = ui_state.glyphs
     all_rows = table_rows(model, ui_state)
     selected = resolve_selection(ui_state, all_rows)
     hints = tuple(select_hints(model, ui_state, selected, cells))
     bar = [render_status_bar(model, ui_state, selected, cells)]
-    header_lines = 2 if height >= TWO_LINE_HEADER_HEIGHT else 1
+    header_lines = header_lines_of(height)
     header = render_header(model, ui_state, now, cells, header_lines)
     if isinstance(ui_state.mode, Reading) or model.supervisor is None:
         room = max(1, height - header_lines - 1)
         return Screen(header, _render_page(model, ui_state, cells, room), bar=bar, hints=hints)
-    detail = _render_detail_pane(selected, model, ui_state, now, cells)
     notice = [] if all_rows else _render_empty_table(ui_state, cells)
-    row_lines = len(all_rows) or len(notice)
-    heights = compute_heights(height, row_lines, len(detail), has_log=ui_state.log_scope != "off")
+    row_lines, has_log = len(all_rows) or len(notice), ui_state.log_scope != "off"
+    for_detail = detail_room(height, row_lines, has_log=has_log)
+    detail = _render_detail_pane(selected, model, ui_state, now, cells, for_detail)
+    heights = compute_heights(height, row_lines, len(detail), has_log=has_log)
     row_count = heights.body - TABLE_HEADING_LINES
     keep_selection_visible(ui_state, len(all_rows), row_count)
     rows = all_rows[ui_state.first_row : ui_state.first_row + max(0, row_count)]
@@ -101,7 +79,7 @@ def render(model: Model, ui_state: UiState, now: Moment, cells: int, height: int
     ]
     columns = fit_columns(texts, cells)
     body = [
-        _render_table_title(all_rows, model, ui_state, cells),
+        _render_table_title(all_rows, row_count, model, ui_state, cells),
         render_heading(columns, ui_state, cells),
     ]
     tunnel_lines = iter(render_rows(texts, columns, glyphs))
@@ -165,14 +143,21 @@ def keep_selection_visible(ui_state: UiState, count: int, row_count: int) -> Non
 
 
 def _render_detail_pane(
-    selected: Row | None, model: Model, ui_state: UiState, now: Moment, cells: int
+    selected: Row | None,
+    model: Model,
+    ui_state: UiState,
+    now: Moment,
+    cells: int,
+    room: DetailRoom,
 ) -> list[Line]:
     """Return the pane of the selected tunnel or folded group. Empty if it is closed."""
     if selected is None or not ui_state.is_detail_open:
         return []
     if isinstance(selected, FoldedGroup):
         return render_group_detail(selected, model, ui_state, cells)
-    return render_detail(selected, model, now, cells, ui_state.glyphs)
+    return render_detail(
+        selected, model, now, cells, ui_state.glyphs, room.height, room.comfortable_height
+    )
 
 
 def _render_empty_table(ui_state: UiState, cells: int) -> list[Line]:
@@ -185,14 +170,24 @@ def _render_empty_table(ui_state: UiState, cells: int) -> list[Line]:
     return [[("", "   "), line] for line in (*lines, ("class:hint", hint))]
 
 
-def _render_table_title(rows: Sequence[Row], model: Model, ui_state: UiState, cells: int) -> Line:
+def _render_table_title(
+    rows: Sequence[Row], row_count: int, model: Model, ui_state: UiState, cells: int
+) -> Line:
+    """Return the title of the table. row_count: the rows for which there are lines."""
     glyphs, sorting = ui_state.glyphs, ui_state.sorting
-    total = len(model.tunnels)
-    title: Line = [("class:title", "tunnels"), ("class:quiet", f" {total}")]
+    count = ("class:quiet", f" {len(model.tunnels)}")
     right: Line = []
     if ui_state.filter:
-        title = [title[0], ("class:quiet", f" {len(rows)} of {total}")]
+        count = ("class:quiet", f" {len(rows)} of {len(model.tunnels)}")
         right = [("class:search", f"/{glyphs.printable(ui_state.filter.text)}")]
+    title: Line = [("class:title", "tunnels"), count]
+    if len(rows) > max(0, row_count):
+        position = ("class:notice", f" {_describe_position(rows, row_count, ui_state.first_row)}")
+        title = (
+            [title[0], position]
+            if len(rows) == len(model.tunnels)
+            else [*title, ("", " "), position]
+        )
     if sorting.problems_first:
         right = [*right, ("class:quiet", "  problems first")]
     if (sorting.key, sorting.is_reversed) != ("config", False):
@@ -201,6 +196,14 @@ def _render_table_title(rows: Sequence[Row], model: Model, ui_state: UiState, ce
     if ui_state.marked:
         right = [*right, ("class:marked", f"  {len(ui_state.marked)} marked")]
     return pane_title(title, right, cells, glyphs)
+
+
+def _describe_position(rows: Sequence[Row], row_count: int, first_row: int) -> str:
+    """Return which rows are on the screen, for a table that has more: `5-12 of 200`."""
+    first, last = first_row + 1, first_row + max(0, row_count)
+    shown = f"{first}-{last}" if last > first else f"{first}"
+    what = "rows " if any(isinstance(row, FoldedGroup) for row in rows) else ""
+    return f"{what}{shown} of {len(rows)}"
 
 
 def _render_log_or_notes(
@@ -232,6 +235,16 @@ def _render_page(model: Model, ui_state: UiState, cells: int, height: int) -> li
         [("", " " * ((cells - cell_width(text)) // 2)), ("class:notice", text)] for text in texts
     ]
     return _fill(lines[:height], cells, height)
+
+
+def _render_too_small(cells: int, height: int) -> Screen:
+    """Return a screen that names the size that is needed."""
+    text = (
+        f"The dashboard needs a terminal of {MIN_CELLS}x{MIN_HEIGHT}; this one is {cells}x{height}."
+    )
+    lines: list[Line] = [[("class:notice", line)] for line in wrap(text, cells)]
+    bar = [fit_line([("class:key", "q"), ("class:quiet", " quit")], cells, "")]
+    return Screen(body=_fill(lines, cells, max(0, height - 1)), bar=bar, hints=(Hint("q", "quit"),))
 
 
 def _fade(lines: list[Line]) -> list[Line]:

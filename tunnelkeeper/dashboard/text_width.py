@@ -142,6 +142,24 @@ def wrap(text: str, cells: int) -> list[str]:
     return [*lines, current]
 
 
+def flow(fragments: Line, cells: int, gap: int = 2) -> list[Line]:
+    """Put fragments beside each other, and on a new line where one does not fit.
+
+    A fragment that is longer than a line is wrapped. Empty ones are left out.
+    """
+    lines: list[Line] = [[]]
+    for style, text in fragments:
+        space = gap if lines[-1] else 0
+        if not text.strip():
+            continue
+        if line_width(lines[-1]) + space + cell_width(text.rstrip()) <= cells:
+            lines[-1] += [("", " " * space), (style, text)]
+            continue
+        pieces: list[Line] = [[(style, piece)] for piece in wrap(text.rstrip(), cells)]
+        lines = [*lines, *pieces] if lines[-1] else pieces
+    return lines
+
+
 def _split_word(word: str, cells: int) -> list[str]:
     """Split a long word anywhere. Return at least one piece.
 
