@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tests.attacks.honest_client import HonestClient
+from tests.attacks.honest_client import LOGIN_PATIENCE, HonestClient
 from tests.attacks.silent_attack import open_silent_connections
 from tests.attacks.victim import start_victim
 
@@ -19,7 +19,7 @@ async def test_silent_connections_neither_end_nor_refuse_an_honest_client(
     victim = start_victim(sandbox)
     with HonestClient(victim) as honest:
         async with victim.watched() as usage, asyncio.TaskGroup() as tasks:
-            attack = tasks.create_task(open_silent_connections(victim, seconds=30))
+            attack = tasks.create_task(open_silent_connections(victim, seconds=2 * LOGIN_PATIENCE))
             await honest.log_in()
             attack.cancel()
 

@@ -156,9 +156,10 @@ def test_a_remote_forward_is_checked_by_a_connection_back_through_its_port(
     program = sandbox.program(tunnel_table("t", server.port, f"remote = [{forwards}]", *FREQUENT))
     program.up()
 
-    good = program.wait_for("t", lambda t: all(f.check and f.check.ok for f in t.forwards))
+    good = program.wait_for(
+        "t", lambda t: t.state == "up" and all(f.check and f.check.ok for f in t.forwards)
+    )
 
-    assert good.state == "up"
     assert (good.connections_total, good.bytes_in, good.bytes_out) == (0, 0, 0)
     chosen = int(good.forwards[1].listen.rpartition(":")[2])
     assert b"hello" in exchange(chosen, b"GET / HTTP/1.0\r\n\r\n")

@@ -16,6 +16,7 @@ from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.net import dial
 from tunnelkeeper.ssh import connect
+from tunnelkeeper.ssh.auth import file_cache
 from tunnelkeeper.ssh.connect import connect_hop
 from tunnelkeeper.ssh.context import SshContext
 
@@ -307,7 +308,10 @@ async def test_a_jump_host_that_does_not_answer_times_out_and_keeps_no_channel(
 # Shared state
 
 
-async def test_a_key_file_is_read_once_for_all_attempts(server: Server) -> None:
+async def test_a_key_file_is_read_once_for_all_attempts(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_cache, "TIMESTAMP_STEP_NS", 0)  # the file is new
     context = SshContext()
     for _ in range(2):
         connection = await connect_hop(server.host(), None, context, ProgressRecorder())
