@@ -48,6 +48,9 @@ ROWS = {
 }
 """Rows of docs/performance.md, and their names here."""
 
+NAMES = {"ssh -c aes128-gcm": "ssh, AES-GCM", AUTOSSH: "autossh"}
+"""Names of programs here, if they differ from those in docs/performance.md."""
+
 LEADING = OUTAGES["120"]
 """The row that README begins with."""
 
@@ -71,7 +74,8 @@ def table(pages: Mapping[Path, str]) -> str:
     cells = (
         [what, *(row.get(name, NOT_MEASURED) for name in programs)] for what, row in rows.items()
     )
-    return markdown(("", *programs), cells, to_the_right=programs)
+    head = ["", *(NAMES.get(name, name) for name in programs)]
+    return markdown(head, cells, to_the_right=head[1:])
 
 
 def written_into(page: str, pages: Mapping[Path, str]) -> str:

@@ -54,7 +54,7 @@ FIGURES = {
 
 def test_each_program_has_a_column_and_each_figure_its_row() -> None:
     assert table(FIGURES).splitlines() == [
-        "|  | tunnelkeeper | ssh | a Go forwarder | autossh + ssh |",
+        "|  | tunnelkeeper | ssh | a Go forwarder | autossh |",
         "| --- | ---: | ---: | ---: | ---: |",
         f"| {OUTAGES['120']} | 3.0 s | never |  | 62.0 s |",
         "| memory of a further tunnel | 70 kB |  |  | 1500 kB |",
