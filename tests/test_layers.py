@@ -72,7 +72,7 @@ LIBRARIES = {
     "psutil": "daemon net relay",
     "rich": "cli",
     "tomli_w": "demo importing",
-    "wcwidth": "dashboard",
+    "wcwidth": "dashboard presentation",
 }
 """Each library that is not Python's own, asyncio too, and the layers that may import it."""
 

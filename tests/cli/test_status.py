@@ -136,10 +136,8 @@ def test_on_a_terminal_the_table_fits_and_is_coloured(tool: Tool, width: int) ->
 
     assert "\x1b[32mup" in coloured
     assert "\x1b[32m" not in plain
-    assert (
-        max(len(line.replace("\x1b[1m", "").replace("\x1b[0m", "")) for line in plain.splitlines())
-        <= width
-    )
+    lines = [line.replace("\x1b[1m", "").replace("\x1b[0m", "") for line in plain.splitlines()]
+    assert max(map(len, lines)) <= width
 
 
 def test_watch_updates_the_table_until_ctrl_c(server: RunningServer) -> None:
@@ -167,6 +165,34 @@ def test_watch_updates_the_table_until_ctrl_c(server: RunningServer) -> None:
 
     assert code == 1
     assert "\x1b[?1049h" not in printed  # it does not switch to the alternate screen
+
+
+def test_the_wide_table_has_every_column_and_a_line_for_each_forward(
+    tool: Tool, server: RunningServer
+) -> None:
+    tunnel = a_tunnel(forwards=[a_forward(), a_forward(listen="*:80", bytes_in=7)])
+    server.fake.tunnels = {"db": tunnel}
+    header, first, second = tool("status", "-o", "wide").out.splitlines()
+
+    assert header.split()[-1] == "REASON"
+    assert first.startswith("db    up     me@relay  L 5432 -> db.internal:5432")
+    assert second.startswith("db    up     me@relay  L *:80 -> db.internal:5432")
+    assert second.endswith("7 B / 0 B")
+
+
+def test_output_json_is_the_supervisor_s_answer_too(tool: Tool, server: RunningServer) -> None:
+    assert tool("status", "-o", "json").out == tool("status", "--json").out
+    assert tool("status", "-o", "wide", "--json").code == 2
+
+
+def test_printing_a_table_imports_neither_ssh_nor_the_dashboard(server: RunningServer) -> None:
+    code = (
+        "import sys; from tunnelkeeper.cli.main import run; "
+        f"run(['--socket', {str(server.path)!r}, 'status']); "
+        "sys.exit(bool(sys.modules.keys() & {'asyncssh', 'prompt_toolkit', 'asyncio', 'rich'}))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])

@@ -8,12 +8,20 @@ from typing import Any
 
 import msgspec
 
-from tunnelkeeper.cli.relay_table import BANS_SHOWN, ban_lines, client_row, heading, refusal_lines
+from tunnelkeeper.cli.relay_table import (
+    BANS_SHOWN,
+    ban_lines,
+    client_row,
+    heading,
+    refusal_lines,
+    render_relay,
+)
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.relay_snapshot import (
     BanSnapshot,
     BindingSnapshot,
     ClientSnapshot,
+    DepartureSnapshot,
     RefusalSnapshot,
     RefusalsSnapshot,
     RelaySnapshot,
@@ -59,11 +67,19 @@ def make_status(**changes: Any) -> RelaySnapshot:
     return msgspec.structs.replace(relay, **changes)
 
 
+def text(relay: RelaySnapshot, cells: int | None = None) -> str:
+    lines = render_relay(relay, LATER, cells, utc=True)
+    return "\n".join("".join(part for _, part in line) for line in lines)
+
+
 def test_each_client_has_a_row() -> None:
     shown = client_row(make_client(), LATER)
 
-    assert (shown.user, shown.address, shown.since) == ("box17", "192.0.2.7:4711", "3h 2m")
-    assert (shown.channels, shown.traffic) == ("2", "1.2 kB / 3.4 MB")
+    assert (shown.user, shown.address, shown.channels) == ("box17", "192.0.2.7:4711", "2")
+    assert text(make_status(clients=[make_client()])).splitlines()[1:] == [
+        "USER   ADDRESS         HOLDS  SINCE  CHANNELS  IN / OUT",
+        "box17  192.0.2.7:4711         3h 2m  2         1.2 kB / 3.4 MB",
+    ]
 
 
 def test_each_binding_has_its_own_line() -> None:
@@ -72,8 +88,9 @@ def test_each_binding_has_its_own_line() -> None:
         BindingSnapshot("name", "home:22", NOON, 2, 2),
     ]
 
-    assert (
-        client_row(make_client(holds=holds), LATER).holds == "localhost:2222\nhome:22 (2 connected)"
+    assert client_row(make_client(holds=holds), LATER).holds == (
+        "localhost:2222",
+        "home:22 (2 connected)",
     )
 
 
@@ -84,7 +101,7 @@ def test_untrusted_text_is_made_printable() -> None:
     )
 
     assert shown.user.isprintable()
-    assert shown.holds.isprintable()
+    assert shown.holds[0].isprintable()
 
 
 def test_the_heading_shows_addresses_and_number_of_clients() -> None:
@@ -106,6 +123,34 @@ def test_refusals_are_counted_and_the_last_are_shown() -> None:
 
 def test_without_refusals_no_line_is_printed() -> None:
     assert refusal_lines(make_status()) == []
+
+
+def test_on_a_narrow_terminal_the_least_important_columns_are_dropped() -> None:
+    holds = [BindingSnapshot("name", "home:22", NOON, 2, 2)]
+    client = make_client(address="[2001:db8::17]:47110", holds=holds)
+    relay = make_status(listen=["[::]:2222"], clients=[client])
+    shown = {cells: text(relay, cells) for cells in range(90, 39, -1)}
+    titles = [tuple(printed.splitlines()[1].split()) for printed in shown.values()]
+
+    assert list(dict.fromkeys(titles)) == [
+        ("USER", "ADDRESS", "HOLDS", "SINCE", "CHANNELS", "IN", "/", "OUT"),
+        ("USER", "ADDRESS", "HOLDS", "SINCE", "CHANNELS"),
+        ("USER", "ADDRESS", "HOLDS", "SINCE"),
+        ("USER", "ADDRESS", "HOLDS"),
+    ]
+    assert all("[2001:db8::17]:47110" in printed for printed in shown.values())
+    assert all(len(line) <= cells for cells in shown for line in shown[cells].splitlines())
+
+
+def test_no_address_and_no_time_of_a_refusal_or_departure_is_broken() -> None:
+    refusal = RefusalSnapshot(NOON, "login", "192.0.2.9", "eve", "no key of this user is accepted")
+    left = DepartureSnapshot("name", "home:22", "box17", "SHA256:x", "192.0.2.7", NOON)
+    relay = make_status(refusals=RefusalsSnapshot(0, 1, 0, 0, [refusal]), left=[left])
+    shown = text(relay, 40)
+
+    for token in ("192.0.2.9", NOON, "box17@192.0.2.7", "2026-11-22 12:00,", "3 h ago"):
+        assert token in shown
+    assert max(map(len, shown.splitlines())) <= 40
 
 
 # -- refusal log -----------------------------------------------------------------------------------

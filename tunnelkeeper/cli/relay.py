@@ -14,30 +14,21 @@ import click
 import msgspec
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli import launch, status_table
+from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.check import report_findings
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.relay_access import ban, kick, unban
 from tunnelkeeper.cli.relay_instance import config_of, connect, instance_for
 from tunnelkeeper.cli.relay_setup import add, init, remove
-from tunnelkeeper.cli.relay_table import (
-    HEADERS,
-    Row,
-    ban_lines,
-    client_row,
-    departure_lines,
-    heading,
-    refusal_lines,
-)
+from tunnelkeeper.cli.relay_table import render_relay
 from tunnelkeeper.cli.results import Reloaded
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT, WORK_TIMEOUT
+from tunnelkeeper.cli.styled_lines import print_lines, terminal_width
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
 from tunnelkeeper.core.relay_snapshot import RelaySnapshot
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from tunnelkeeper.cli.settings import Settings
 
 _config = click.option("--config", metavar="FILE", help="The config file, relay.toml.")
@@ -106,19 +97,7 @@ def status(settings: Settings, config: str | None, utc: bool) -> int:
     if is_requested():
         return ExitCode.OK
     relay = msgspec.json.decode(answer, type=RelaySnapshot)
-    click.echo(heading(relay))
-    if relay.clients:
-        now = datetime.now(UTC)
-        status_table.print_table(
-            _client_table([client_row(client, now) for client in relay.clients])
-        )
-    for lines in (
-        departure_lines(relay, datetime.now(UTC), utc=utc),
-        ban_lines(relay, utc=utc),
-        refusal_lines(relay, utc=utc),
-    ):
-        if lines:
-            click.echo("\n" + "\n".join(lines))
+    print_lines(render_relay(relay, datetime.now(UTC), terminal_width(), utc=utc))
     return ExitCode.OK
 
 
@@ -172,20 +151,3 @@ def _address(written: str) -> TcpAddress:
 
 def _absolute(written: str) -> str:
     return str(Path.cwd() / paths.expanded(written, os.environ))
-
-
-def _client_table(rows: list[Row]) -> Table:
-    from rich.text import Text
-
-    def cells(row: Row) -> map[Text]:
-        texts = (
-            row.user,
-            row.address,
-            row.holds,
-            row.since,
-            row.channels,
-            row.traffic,
-        )
-        return map(Text, texts)
-
-    return status_table.make_table(HEADERS, map(cells, rows))

@@ -1,4 +1,4 @@
-"""The text of `relay status`: a row for each client, and the refusals.
+"""The text of `relay status`: a row for each client, and the refusals, fitted to a terminal.
 
 Pure: it measures no terminal. Text of other machines is made printable here, independently of the
 relay.
@@ -6,10 +6,11 @@ relay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable, quoted
+from tunnelkeeper.presentation.fitted_table import Cell, Column, Line, Plan, render_table, text_cell
 from tunnelkeeper.presentation.formatting import (
     format_last_seen,
     format_moment,
@@ -17,13 +18,14 @@ from tunnelkeeper.presentation.formatting import (
     parse_time,
     time_since,
 )
+from tunnelkeeper.presentation.text_layout import keep_whole, wrap_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from tunnelkeeper.core.relay_snapshot import BindingSnapshot, ClientSnapshot, RelaySnapshot
 
-HEADERS = ("USER", "ADDRESS", "HOLDS", "SINCE", "CHANNELS", "IN / OUT")
 REFUSALS_SHOWN = 10
 BANS_SHOWN = 20
 DEPARTURES_SHOWN = 20
@@ -31,26 +33,74 @@ DEPARTURES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The row of a client: a text for each of HEADERS."""
+    """The row of a client: a text for each column, and a line for each binding."""
 
     user: str
     address: str
-    holds: str
+    holds: tuple[str, ...]
     since: str
     channels: str
     traffic: str
 
 
 def client_row(client: ClientSnapshot, now: datetime) -> Row:
-    """Return the row of a client, with each binding on a line of its own."""
+    """Return the row of a client."""
     return Row(
         user=printable(client.user),
         address=printable(client.address),
-        holds="\n".join(map(_binding_text, client.holds)),
-        since=time_since(client.since, now),
+        holds=tuple(map(_binding_text, client.holds)),
+        since=keep_whole(time_since(client.since, now)),
         channels=str(client.channels),
-        traffic=f"{format_size(client.bytes_in)} / {format_size(client.bytes_out)}",
+        traffic=keep_whole(f"{format_size(client.bytes_in)} / {format_size(client.bytes_out)}"),
     )
+
+
+def render_relay(
+    relay: RelaySnapshot, now: datetime, cells: int | None, *, utc: bool = False
+) -> list[Line]:
+    """Return everything that `relay status` prints on a terminal of this width.
+
+    cells: None for lines as wide as their texts.
+    """
+    lines: list[Line] = [[("", line)] for line in wrap_lines([heading(relay)], cells)]
+    if relay.clients:
+        lines += _render_clients([client_row(client, now) for client in relay.clients], cells)
+    for group in (
+        departure_lines(relay, now, utc=utc),
+        ban_lines(relay, utc=utc),
+        refusal_lines(relay, utc=utc),
+    ):
+        if group:
+            lines += [[], *([("", line)] for line in wrap_lines(group, cells))]
+    return lines
+
+
+def _render_clients(rows: Sequence[Row], cells: int | None) -> list[Line]:
+    """Return the table of clients for a terminal of this width; None: as wide as its texts."""
+    user = Column("USER", [text_cell(row.user) for row in rows], 18, 15, is_cut=True)
+    address = Column("ADDRESS", [text_cell(row.address) for row in rows], longest_word=50)
+    holds = Column("HOLDS", [Cell(tuple((text,) for text in row.holds)) for row in rows], 30)
+    since = Column("SINCE", [text_cell(row.since) for row in rows])
+    channels = Column("CHANNELS", [text_cell(row.channels) for row in rows])
+    traffic = Column("IN / OUT", [text_cell(row.traffic) for row in rows])
+    narrow_user = replace(user, longest_word=8)
+    every = [user, address, holds, since, channels, traffic]
+    if cells is not None:
+        every = [column for column in every if not column.is_empty]
+
+    def plan(*dropped: Column, is_squeezed: bool = False) -> Plan:
+        kept = [column for column in every if column not in dropped]
+        return Plan(kept, (user, holds), is_squeezed=is_squeezed)
+
+    plans = [
+        plan(),
+        plan(traffic),
+        plan(traffic, channels),
+        plan(traffic, channels, is_squeezed=True),
+        plan(traffic, channels, since, is_squeezed=True),
+        Plan([narrow_user, *(c for c in (address, holds) if c in every)], is_squeezed=True),
+    ]
+    return render_table(plans, cells)
 
 
 def heading(relay: RelaySnapshot) -> str:

@@ -1,4 +1,4 @@
-"""Text for tunnels: the row in `status`, the forwards, and why a tunnel is not up.
+"""Text for tunnels: their hosts and forwards, and why a tunnel is not up.
 
 Pure: it measures no terminal and uses no colours. Text from other machines is made printable here,
 in case the supervisor did not do it.
@@ -6,59 +6,24 @@ in case the supervisor did not do it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
 from tunnelkeeper.core.text import printable, with_hint
-from tunnelkeeper.presentation.formatting import format_size, time_since, time_until
+from tunnelkeeper.presentation.formatting import time_since, time_until
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tunnelkeeper.core.snapshot import FailureSnapshot, ForwardSnapshot, TunnelSnapshot
 
-HEADERS = ("NAME", "STATE", "HOST", "FORWARDS", "SINCE", "IN / OUT", "LAST FAILURE")
-
 REASON_LIMIT = 10_000
 """Characters of a reason. The supervisor has cut it already, so none is cut here."""
 
 _SSH_PORT = ":22"
 _LOOPBACK = ("localhost:", "127.0.0.1:", "[::1]:")
-_CONNECTED = frozenset({"up", "degraded"})
+CONNECTED = frozenset({"up", "degraded"})
 _LETTERS = {"local": "L", "remote": "R", "socks": "S"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A tunnel's row, with a text for each of HEADERS."""
-
-    name: str
-    state: str
-    host: str
-    forwards: str
-    since: str
-    traffic: str
-    failure: str
-
-
-def status_row(tunnel: TunnelSnapshot, now: datetime) -> Row:
-    """Return a tunnel's row. Each forward and the progress have lines of their own.
-
-    Port 22 is left out. now: for "since" and for the countdown to the next attempt.
-    """
-    connected = tunnel.state in _CONNECTED
-    return Row(
-        name=printable(tunnel.name),
-        state="\n".join((tunnel.state, *_progress_lines(tunnel))),
-        host=format_host_chain(tunnel),
-        forwards="\n".join(
-            _format_forward_with_state(forward, connected) for forward in tunnel.forwards
-        ),
-        since=time_since(tunnel.since, now),
-        traffic=f"{format_size(tunnel.bytes_in)} / {format_size(tunnel.bytes_out)}",
-        failure=short_reason(tunnel, now),
-    )
 
 
 def format_host_chain(tunnel: TunnelSnapshot) -> str:
@@ -149,13 +114,6 @@ def _replacement_failure_lines(tunnel: TunnelSnapshot) -> list[str]:
     return [printable(with_hint(text, failure.hint), REASON_LIMIT)]
 
 
-def _progress_lines(tunnel: TunnelSnapshot) -> list[str]:
-    """Return the progress of a connection or of its replacement."""
-    if tunnel.state == "connecting" and tunnel.progress:
-        return [format_progress(tunnel.progress)]
-    return [format_replacement(tunnel.replacement)] if tunnel.replacement else []
-
-
 def format_progress(progress: ProgressSnapshot) -> str:
     """Return the step of a connection, and what a person must do for it to end."""
     return f"{progress.step}: {progress.waiting}" if progress.waiting else progress.step
@@ -169,12 +127,6 @@ def format_replacement(replacement: ReplacementSnapshot) -> str:
         case ReplacementSnapshot(state="draining", connections=left):
             return f"draining {left}"
     return "not replaced"
-
-
-def _format_forward_with_state(forward: ForwardSnapshot, connected: bool) -> str:
-    # While the tunnel is away, a pending forward is no news.
-    is_shown = forward.state == "failed" or (connected and forward.state == "pending")
-    return format_forward(forward) + (f" ({forward.state})" if is_shown else "")
 
 
 def first_failure(tunnel: TunnelSnapshot) -> FailureSnapshot | None:
