@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 SOURCE = Path(tunnelkeeper.__file__).parents[1]
-SLACK = 4.0
-"""Seconds that an overloaded machine may take to end a process that has nothing left to do."""
-
 HEAD = "[supervisor]\nssh_config = false\n"
 TUNNELS = f"""{HEAD}
 [tunnels.db]
@@ -272,14 +268,18 @@ def getaddrinfo(host, *args, **kwargs):
     return original(host, *args, **kwargs)
 
 socket.getaddrinfo = getaddrinfo
+main.SHUTDOWN_TIMEOUT = float(sys.argv[3])
 sys.exit(main.run(sys.argv[1], Path(sys.argv[2]), (), None))
 """
 
 
 @contextmanager
-def supervisor_process(file: str, sock: Path) -> Iterator[subprocess.Popen[str]]:
+def supervisor_process(
+    file: str, sock: Path, shutdown_timeout: float = main.SHUTDOWN_TIMEOUT
+) -> Iterator[subprocess.Popen[str]]:
     """Start the supervisor as a process whose name server never answers for `.hangs`."""
     command = [sys.executable, "-c", SCRIPT_WITH_HANGING_NAME_SERVER, file, str(sock)]
+    command.append(str(shutdown_timeout))
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     process = subprocess.Popen(
         command,
@@ -296,14 +296,13 @@ def supervisor_process(file: str, sock: Path) -> Iterator[subprocess.Popen[str]]
         process.communicate()
 
 
-def end_with_signal(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float, str]:
-    """Send a signal. Return the seconds until the process exited, and its output."""
-    started = time.monotonic()
+def end_with_signal(process: subprocess.Popen[str], number: signal.Signals) -> str:
+    """Send a signal, and wait until the process has exited. Return its output."""
     process.send_signal(number)
     output, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, output
     assert "Traceback" not in output
-    return time.monotonic() - started, output
+    return output
 
 
 def wait_for_query(host: str, process: subprocess.Popen[str]) -> None:
@@ -332,7 +331,11 @@ def test_a_signal_ends_it_at_once_in_every_phase_of_its_tunnels(tmp_path: Path, 
             host = "127.0.0.1:{free_port()}"
             ciphers = "rot13"
             """
-        with supervisor_process(config(tmp_path, text), sock) as process, client_of(sock) as client:
+        with (
+            # A tunnel that had to be aborted would exceed the deadline of the test.
+            supervisor_process(config(tmp_path, text), sock, 10 * DEADLINE) as process,
+            client_of(sock) as client,
+        ):
             expected = ["resolve", "key_exchange", "backoff", "blocked"]
             wait_until(
                 lambda: [phase_of(tunnel) for tunnel in client.status().tunnels] == expected,
@@ -344,11 +347,10 @@ def test_a_signal_ends_it_at_once_in_every_phase_of_its_tunnels(tmp_path: Path, 
                 wait_until(lambda: client.status().supervisor.open_files > before, within=DEADLINE)
                 wait_for_query("server.hangs", process)
 
-                seconds, _ = end_with_signal(process, signal.SIGTERM)
+                end_with_signal(process, signal.SIGTERM)
 
                 with pytest.raises(ConnectionResetError):
                     harness.recv(1)
-    assert seconds < main.SHUTDOWN_TIMEOUT, "a tunnel had to be aborted"
     assert not sock.exists()
 
 
@@ -363,9 +365,7 @@ def test_a_listen_address_that_never_resolves_delays_the_end_only_briefly(
     with supervisor_process(config(tmp_path, text), sock) as process:
         wait_for_query("bind.hangs", process)
 
-        seconds, _ = end_with_signal(process, signal.SIGINT)
-
-    assert seconds < main.SHUTDOWN_TIMEOUT + SLACK
+        end_with_signal(process, signal.SIGINT)
 
 
 def test_sighup_reloads_the_config_file(tmp_path: Path, sock: Path) -> None:
@@ -386,5 +386,5 @@ def test_sighup_reloads_the_config_file(tmp_path: Path, sock: Path) -> None:
         )
 
         assert [tunnel.name for tunnel in client.status().tunnels] == ["web"]
-        _, output = end_with_signal(process, signal.SIGTERM)
+        output = end_with_signal(process, signal.SIGTERM)
     assert "reloaded: db: removed; web: added" in output

@@ -105,10 +105,11 @@ async def test_a_client_without_timeout_is_served_by_an_open_gate() -> None:
 async def test_a_client_waits_no_longer_than_its_timeout() -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
-    with pytest.raises(ConnectError):
-        await open_channel(Gate(), timeout=0.05)
+    async with asyncio.timeout(TIMEOUT):
+        with pytest.raises(ConnectError):
+            await open_channel(Gate(), timeout=0.05)
 
-    assert 0.04 < loop.time() - started < 5
+    assert loop.time() - started > 0.04
 
 
 async def test_a_refused_target_is_not_tried_again() -> None:

@@ -11,7 +11,7 @@ from time import monotonic
 import psutil
 import pytest
 
-from tests.ssh.waiting import until
+from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.configuration import (
     Configuration,
     Host,
@@ -333,7 +333,7 @@ async def test_included_files_are_bounded(write: Write, facts: Facts, tmp_path: 
     for text, message in ((own, "more than 16 deep"), (f"{tmp_path}/*.conf", "more than 500")):
         write(f"Include {text}\n" * 3)
         with pytest.raises(SshConfigError, match=message):
-            await FallbackQuery(facts)(Request("relay", source=own))
+            await FallbackQuery(facts, timeout=DEADLINE)(Request("relay", source=own))
 
 
 async def test_a_fifo_is_an_error(tmp_path: Path, facts: Facts) -> None:
