@@ -31,6 +31,7 @@ _EXAMPLES = """\b
 Examples:
   tunnelkeeper add db me@relay.example.com -L 5432:db.internal:5432 --up
   tunnelkeeper add web relay -D 1080 port=2222 identity_files=~/.ssh/id_web
+  tunnelkeeper add box relay -R 2222:localhost:22 'groups=["eu", "prod"]'
 """
 
 

@@ -54,8 +54,16 @@ class _UnparsedCommand(click.Command):
         return [word for word in words if word.value.startswith(incomplete)]
 
 
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper autossh -M 0 -N -L 5432:db.internal:5432 me@relay.example.com
+  tunnelkeeper autossh -f -M 20000 -N -R 2222:localhost:22 box17@relay
+"""
+
+
 @click.command(
     cls=_UnparsedCommand,
+    epilog=_EXAMPLES,
     add_help_option=False,
     options_metavar="[--strict] [-V] [-M PORT[:ECHO_PORT]] [-f] [SSH_OPTIONS] HOST [COMMAND]",
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, set_result
 from tunnelkeeper.config import Problem
 from tunnelkeeper.control.unix_socket import path_problem
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning"]
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper check
+  tunnelkeeper check --json
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @json_option("Print problems and warnings as JSON.")
 @click.pass_obj
 def command(settings: Settings) -> int:

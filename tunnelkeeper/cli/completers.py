@@ -69,6 +69,15 @@ def complete_references(ctx: click.Context, incomplete: str) -> Items:
     return [*complete_tunnels(ctx, incomplete), *complete_hosts(ctx, incomplete)]
 
 
+def complete_commands(ctx: click.Context, _incomplete: str) -> Items:
+    """Return the commands below those that are written already, for `help`."""
+    group: click.Command | None = ctx.find_root().command
+    for name in ctx.params.get("names") or ():
+        group = group.get_command(ctx, name) if isinstance(group, click.Group) else None
+    names = group.list_commands(ctx) if isinstance(group, click.Group) else []
+    return [_item(name) for name in names]
+
+
 def complete_files(_ctx: click.Context, incomplete: str) -> Items:
     """Let the shell complete a file."""
     return [CompletionItem(incomplete, type="file")]
@@ -82,6 +91,7 @@ COMPLETERS: dict[str, Completer] = {
     "G": complete_groups,
     "NAME|HOST": complete_references,
     "HOST": complete_hosts,
+    "COMMAND": complete_commands,
     "PATTERN": complete_hosts,
 }
 """What completes a parameter, by its metavar without brackets and dots."""

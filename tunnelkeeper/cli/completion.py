@@ -19,7 +19,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@click.group()
+_PRINT_EXAMPLES = """\b
+Examples:
+  tunnelkeeper completion {shell}
+"""
+_INSTALL_EXAMPLES = """\b
+Examples:
+  tunnelkeeper completion install
+  tunnelkeeper completion install zsh
+"""
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper completion install
+  tunnelkeeper completion install zsh
+  eval "$(tunnelkeeper completion bash)"
+"""
+
+
+@click.group(epilog=_EXAMPLES)
 def command() -> None:
     """Let a shell complete commands, options, tunnels, groups, hosts and files.
 
@@ -28,7 +45,9 @@ def command() -> None:
     """
 
 
-@command.command(short_help="write the scripts to where your shell finds them")
+@command.command(
+    short_help="write the scripts to where your shell finds them", epilog=_INSTALL_EXAMPLES
+)
 @click.argument("shell", metavar="[bash|zsh|fish]", type=click.Choice(SHELLS), required=False)
 @click.pass_context
 def install(ctx: click.Context, shell: str | None) -> int:
@@ -61,4 +80,4 @@ def _printer(shell: str) -> Callable[[], int]:
 
 
 for _shell in SHELLS:
-    command.command(_shell)(_printer(_shell))
+    command.command(_shell, epilog=_PRINT_EXAMPLES.format(shell=_shell))(_printer(_shell))

@@ -18,6 +18,7 @@ import click
 
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.answering import asking, person_at_terminal
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.settings import OtherConfigError
 from tunnelkeeper.cli.wait import NO_ANSWERS, SETTLE_TIMEOUT, is_settled, wait_until
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
@@ -35,7 +36,14 @@ CHUNK = 64 * 1024
 _GONE = select.POLLHUP | select.POLLERR
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  ssh -o ProxyCommand='tunnelkeeper connect db %h:%p' admin@web.internal
+  tunnelkeeper connect db web.internal:80
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.argument("reference", metavar="NAME|HOST")
 @click.argument("target", metavar="HOST:PORT")
 @click.pass_obj

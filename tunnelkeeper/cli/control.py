@@ -9,6 +9,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli.answering import asking, no_questions
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.results import Reloaded, Restarted, Stopped
@@ -30,7 +31,15 @@ END_TIMEOUT = 10.0
 _POLL_INTERVAL = 0.02
 
 
-@click.command()
+_DOWN_EXAMPLES = """\b
+Examples:
+  tunnelkeeper down                  # the supervisor with all tunnels
+  tunnelkeeper down db 'eu-*'
+  tunnelkeeper down --group work
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_DOWN_EXAMPLES)
 @tunnel_selection
 @json_option("Print what was stopped as JSON.")
 @click.pass_obj
@@ -55,7 +64,14 @@ def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
     return ExitCode.OK
 
 
-@click.command()
+_RESTART_EXAMPLES = """\b
+Examples:
+  tunnelkeeper restart db
+  tunnelkeeper restart 'eu-*' --graceful
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_RESTART_EXAMPLES)
 @tunnel_selection
 @click.option("--graceful", is_flag=True, help="Connect first, and let open transfers finish.")
 @no_questions
@@ -81,7 +97,14 @@ def restart(
             return print_results(wait_until(client, restarted, is_settled, deadline, answers))
 
 
-@click.command()
+_RELOAD_EXAMPLES = """\b
+Examples:
+  tunnelkeeper reload
+  tunnelkeeper reload --json
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_RELOAD_EXAMPLES)
 @json_option("Print the changes, or the problems, as JSON.")
 @click.pass_obj
 def reload(settings: Settings) -> int:

@@ -11,6 +11,7 @@ import click
 
 from tunnelkeeper.cli import background, config_change, launch
 from tunnelkeeper.cli.edit import edit_file
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.settings import CommandError, Settings
 from tunnelkeeper.collector import collector
 from tunnelkeeper.config import ConfigError, load
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
 C_LOCALES = frozenset({"C", "POSIX"})
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper dashboard
+  tunnelkeeper dashboard --utc
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.option("--ascii", "plain", is_flag=True, help="Draw with plain ASCII.")
 @click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
 @click.pass_obj

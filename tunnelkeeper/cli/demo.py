@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper demo
+  tunnelkeeper demo --check
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.option("--check", is_flag=True, help="Check that all work and reconnect, then end.")
 def command(check: bool) -> int:
     """Run a relay, a web server and a tunnel of every kind on loopback, with throwaway keys.

@@ -21,6 +21,7 @@ import click
 from tunnelkeeper.cli import config_change, launch
 from tunnelkeeper.cli.check import print_findings
 from tunnelkeeper.cli.editor_position import command_at_line, line_of_tunnel
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config import ConfigError, parse
 from tunnelkeeper.config.starter import HEADER
@@ -44,7 +45,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.pass_obj
 def command(settings: Settings) -> int:
     """Open the config file in $VISUAL or $EDITOR, and check it afterwards.

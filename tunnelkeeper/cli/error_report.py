@@ -39,13 +39,13 @@ def describe(error: Exception) -> ErrorReport:
     """Return why a command failed. An exception that no module expects is an internal error."""
     match error:
         case CommandError():
-            return ErrorReport(error.code, str(error), "", list(error.problems))
+            return ErrorReport(error.code, str(error), _hint_of(error), list(error.problems))
         case RemoteError():  # its codes are exit codes, those of JSON-RPC are not
             code = error.code if error.code in set(ExitCode) else ExitCode.FAILED
-            return ErrorReport(code, error.message, "", error.problems)
+            return ErrorReport(code, error.message, _hint_of(error), error.problems)
     for kind, code in CODES.items():
         if isinstance(error, kind):
-            return ErrorReport(code, str(error))
+            return ErrorReport(code, str(error), _hint_of(error))
     match error:
         case ProtocolError():
             message = f"cannot understand the supervisor: {error}"
@@ -54,4 +54,8 @@ def describe(error: Exception) -> ErrorReport:
             message = f"{where}{error.strerror or error}"
         case _:
             message = f"unexpected {type(error).__name__}: {error} (-v shows the traceback)"
-    return ErrorReport(ExitCode.FAILED, message)
+    return ErrorReport(ExitCode.FAILED, message, _hint_of(error))
+
+
+def _hint_of(error: Exception) -> str:
+    return str(getattr(error, "hint", ""))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option
 from tunnelkeeper.cli.settings import CommandError
 
@@ -31,23 +32,55 @@ _NO_HOST = frozenset("*?[")
 def _write_options(function: Function) -> Function:
     """Add the options of every import to a command."""
     for option in (
+        json_option("Print the tunnels, and what was not imported, as JSON."),
         click.option(
             "--trust", is_flag=True, help="Read files that another user could have written."
         ),
         click.option("--replace", is_flag=True, help="With --write: replace tunnels of that name."),
         click.option("--write", is_flag=True, help="Add the tunnels to the config file."),
-        json_option("Print the tunnels, and what was not imported, as JSON."),
     ):
         function = option(function)
     return function
 
 
-@click.group()
+_AUTOSSH_EXAMPLES = """\b
+Examples:
+  tunnelkeeper import autossh -- -M 0 -f -N -L 5432:db:5432 me@relay
+  tunnelkeeper import autossh --write -- -M 0 -N -D 1080 me@relay
+"""
+_SSH_EXAMPLES = """\b
+Examples:
+  tunnelkeeper import ssh -- -N -L 5432:db:5432 me@relay
+"""
+_UNIT_EXAMPLES = """\b
+Examples:
+  tunnelkeeper import unit --write autossh-db.service autossh@relay.service
+  tunnelkeeper import unit /etc/systemd/system/tunnel.service --json
+"""
+_CRONTAB_EXAMPLES = """\b
+Examples:
+  tunnelkeeper import crontab
+  tunnelkeeper import crontab /etc/cron.d/tunnels --write
+"""
+_SSH_CONFIG_EXAMPLES = """\b
+Examples:
+  tunnelkeeper import ssh-config
+  tunnelkeeper import ssh-config 'relay-*' --write
+"""
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper import unit --write autossh-db.service autossh@relay.service
+  tunnelkeeper import ssh-config
+  tunnelkeeper import autossh -- -M 0 -f -N -L 5432:db:5432 me@relay
+"""
+
+
+@click.group(epilog=_EXAMPLES)
 def command() -> None:
     """Convert autossh and ssh command lines, units, ssh_config and crontabs to tunnels."""
 
 
-@command.command()
+@command.command(cls=TunnelsCommand, epilog=_AUTOSSH_EXAMPLES)
 @_write_options
 @_COMMAND_LINE
 @click.pass_obj
@@ -60,7 +93,7 @@ def autossh(
     )
 
 
-@command.command()
+@command.command(cls=TunnelsCommand, epilog=_SSH_EXAMPLES)
 @_write_options
 @_COMMAND_LINE
 @click.pass_obj
@@ -71,7 +104,7 @@ def ssh(settings: Settings, line: tuple[str, ...], write: bool, replace: bool, t
     )
 
 
-@command.command()
+@command.command(cls=TunnelsCommand, epilog=_UNIT_EXAMPLES)
 @_write_options
 @click.option("--user/--system", default=None, help="The kind of the units [by their paths].")
 @click.argument("units", nargs=-1, required=True, metavar="FILE|NAME...")
@@ -104,7 +137,7 @@ def unit(
     return run.finish(run.resolver.resolve(findings))
 
 
-@command.command()
+@command.command(cls=TunnelsCommand, epilog=_CRONTAB_EXAMPLES)
 @_write_options
 @click.argument("file", required=False, metavar="[FILE]")
 @click.pass_obj
@@ -126,7 +159,7 @@ def crontab(settings: Settings, file: str | None, write: bool, replace: bool, tr
     return run.finish(run.resolver.resolve(findings))
 
 
-@command.command("ssh-config")
+@command.command("ssh-config", cls=TunnelsCommand, epilog=_SSH_CONFIG_EXAMPLES)
 @_write_options
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.pass_obj

@@ -11,6 +11,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import config_change
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.results import Created
 from tunnelkeeper.cli.schema import schema_text
@@ -37,7 +38,7 @@ Examples:
 _LINE_LIMIT = 300
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.option("--no-import", is_flag=True, help="Do not look for setups to import.")
 @json_option("Print the files as JSON, and look for no setups to import.")
 @click.pass_obj

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli import past_log
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.control.client_errors import NoSupervisorError
@@ -28,7 +29,14 @@ LINE_LIMIT = RECORD_LIMIT + 200
 """Characters of a line to print: a record, its time, its level and its tunnel."""
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper logs -f
+  tunnelkeeper logs db web -n 20
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Follow the log.")
 @click.option(

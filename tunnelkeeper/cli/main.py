@@ -76,8 +76,25 @@ SUBCOMMANDS = (
     Subcommand("import", "tunnelkeeper.cli.import_", "existing setups as tables for tunnels.toml"),
     Subcommand("units", "tunnelkeeper.cli.units", "systemd units: tunnels after every boot"),
     Subcommand("completion", "tunnelkeeper.cli.completion", "let the shell complete command lines"),
+    Subcommand("help", "tunnelkeeper.cli.help_text", "explain a command, with examples"),
 )
 
+SECTIONS = {
+    "First steps": ("init", "add", "up", "status", "logs", "dashboard", "down", "demo"),
+    "Running tunnels": ("restart", "reload", "wait", "forward", "connect"),
+    "The config file": ("edit", "remove", "show", "check", "import", "schema"),
+    "Keys, passwords and host keys": ("unlock", "lock", "questions", "trust"),
+    "Beyond this shell": ("units", "completion", "relay", "autossh", "help"),
+}
+"""The commands in the order in which a new user needs them, for the help."""
+
+_EPILOG = """\b
+Examples:
+  tunnelkeeper add db me@relay.example.com -L 5432:db.internal:5432 --up
+  tunnelkeeper status
+  tunnelkeeper help add             # explains a command, with examples
+  tunnelkeeper completion install   # lets your shell complete all this
+"""
 
 ALIASES = {
     "start": "up",
@@ -160,15 +177,28 @@ class Program(click.Group):
         ]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the subcommands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(each.name, each.summary) for each in SUBCOMMANDS])
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the subcommands by section, without importing them, and then the options."""
+        summaries = {each.name: each.summary for each in SUBCOMMANDS}
+        widest = max(map(len, summaries))
+        for title, names in SECTIONS.items():
+            rows = [(f"{name:{widest}}", summaries[name]) for name in names if name in summaries]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+        click.Command.format_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, and the path of the config file."""
+        from tunnelkeeper.cli.help_text import write_config_file
+
+        super().format_epilog(ctx, formatter)
+        write_config_file(formatter, (ctx.obj or Settings()).config)
 
 
 @click.group(
     cls=Program,
     invoke_without_command=True,
+    epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("--config", metavar="FILE", help="The config file [$TUNNELKEEPER_CONFIG].")

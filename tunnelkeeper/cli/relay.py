@@ -16,6 +16,7 @@ import msgspec
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.check import report_findings
+from tunnelkeeper.cli.help_text import RelayCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.relay_access import ban, kick, unban
 from tunnelkeeper.cli.relay_instance import config_of, connect, instance_for
@@ -34,7 +35,34 @@ if TYPE_CHECKING:
 _config = click.option("--config", metavar="FILE", help="The config file, relay.toml.")
 
 
-@click.group()
+_SERVE_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay serve
+  tunnelkeeper relay serve --config ./relay.toml --listen '*:2222' -v
+"""
+_STATUS_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay status
+  tunnelkeeper relay status --json
+"""
+_CHECK_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay check
+"""
+_RELOAD_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay reload
+"""
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay init
+  tunnelkeeper relay add box17
+  tunnelkeeper relay serve
+  tunnelkeeper relay status
+"""
+
+
+@click.group(epilog=_EXAMPLES)
 def command() -> None:
     """Run a relay for machines behind NAT, or query a running one.
 
@@ -44,7 +72,9 @@ def command() -> None:
     """
 
 
-@command.command(short_help="run the relay in the foreground")
+@command.command(
+    short_help="run the relay in the foreground", cls=RelayCommand, epilog=_SERVE_EXAMPLES
+)
 @_config
 @click.option("--listen", metavar="ADDR:PORT", multiple=True, help="Listen here; may be repeated.")
 @click.option("--host-key", metavar="FILE", multiple=True, help="A host key; generated if missing.")
@@ -84,7 +114,9 @@ def serve(
     )
 
 
-@command.command(short_help="who is connected, what was refused")
+@command.command(
+    short_help="who is connected, what was refused", cls=RelayCommand, epilog=_STATUS_EXAMPLES
+)
 @_config
 @click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
 @json_option("Print the relay's answer as JSON.")
@@ -101,7 +133,11 @@ def status(settings: Settings, config: str | None, utc: bool) -> int:
     return ExitCode.OK
 
 
-@command.command(short_help="validate the config file without listening")
+@command.command(
+    short_help="validate the config file without listening",
+    cls=RelayCommand,
+    epilog=_CHECK_EXAMPLES,
+)
 @_config
 @json_option("Print problems and warnings as JSON.")
 @click.pass_obj
@@ -115,7 +151,9 @@ def check(settings: Settings, config: str | None) -> int:
     return report_findings(findings)
 
 
-@command.command(short_help="read the config file and the keys again")
+@command.command(
+    short_help="read the config file and the keys again", cls=RelayCommand, epilog=_RELOAD_EXAMPLES
+)
 @_config
 @json_option("Print the changes as JSON.")
 @click.pass_obj

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli.duration_option import parse_duration
+from tunnelkeeper.cli.help_text import RelayCommand
 from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.cli.relay_instance import connect
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT
@@ -31,7 +32,15 @@ class _Answer(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
-@click.command(short_help="disconnect the clients of a user or a key")
+_KICK_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay kick box17
+"""
+
+
+@click.command(
+    short_help="disconnect the clients of a user or a key", cls=RelayCommand, epilog=_KICK_EXAMPLES
+)
 @click.argument("target", metavar="USER|FINGERPRINT")
 @_config
 @_json
@@ -44,7 +53,16 @@ def kick(settings: Settings, target: str, config: str | None) -> int:
     return _call(settings, config, "kick", target=target)
 
 
-@click.command(short_help="keep an address, a network or a key out")
+_BAN_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay ban 203.0.113.0/24 --for 1h
+  tunnelkeeper relay ban SHA256:cSXbR0JqmkJ0fVmpmIJd9sXoz7K3uGpoMpjNRmQJKgo
+"""
+
+
+@click.command(
+    short_help="keep an address, a network or a key out", cls=RelayCommand, epilog=_BAN_EXAMPLES
+)
 @click.argument("target", metavar="ADDRESS|FINGERPRINT")
 @click.option(
     "--for",
@@ -64,7 +82,13 @@ def ban(settings: Settings, target: str, seconds: float | None, config: str | No
     return _call(settings, config, "ban", target=target, seconds=seconds)
 
 
-@click.command(short_help="end a ban")
+_UNBAN_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay unban 203.0.113.0/24
+"""
+
+
+@click.command(short_help="end a ban", cls=RelayCommand, epilog=_UNBAN_EXAMPLES)
 @click.argument("target", metavar="ADDRESS|FINGERPRINT")
 @_config
 @_json

@@ -12,6 +12,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.help_text import RelayCommand
 from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.cli.relay_instance import config_of, connect, instance_for
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
@@ -64,7 +65,18 @@ _address = click.option(
 )
 
 
-@click.command(short_help="write relay.toml, the folder of the keys, and the host key")
+_INIT_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay init --address relay.example.com
+  tunnelkeeper relay init --system --unit
+"""
+
+
+@click.command(
+    short_help="write relay.toml, the folder of the keys, and the host key",
+    cls=RelayCommand,
+    epilog=_INIT_EXAMPLES,
+)
 @_config
 @click.option("--system", is_flag=True, help="For the system service, in /etc/tunnelkeeper-relay.")
 @click.option(
@@ -125,7 +137,18 @@ def init(
     return ExitCode.OK
 
 
-@click.command(short_help="let a box or a person log in, and print what to paste there")
+_ADD_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay add box17
+  tunnelkeeper relay add ann --key ann.pub --open box17:22
+"""
+
+
+@click.command(
+    short_help="let a box or a person log in, and print what to paste there",
+    cls=RelayCommand,
+    epilog=_ADD_EXAMPLES,
+)
 @click.argument("name")
 @_config
 @click.option(
@@ -199,7 +222,15 @@ def add(
     return ExitCode.OK
 
 
-@click.command(short_help="remove a user, and reload the relay")
+_REMOVE_EXAMPLES = """\b
+Examples:
+  tunnelkeeper relay remove box17
+"""
+
+
+@click.command(
+    short_help="remove a user, and reload the relay", cls=RelayCommand, epilog=_REMOVE_EXAMPLES
+)
 @click.argument("name")
 @_config
 @click.option("--key", metavar="FINGERPRINT", help="Remove only this key of the user.")

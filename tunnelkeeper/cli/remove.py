@@ -8,6 +8,7 @@ import click
 from msgspec.structs import replace
 
 from tunnelkeeper.cli import config_change
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.cli.results import Removed
 from tunnelkeeper.cli.settings import CommandError, join_names
@@ -31,7 +32,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @json_option("Print what was removed as JSON.")
 @click.pass_obj

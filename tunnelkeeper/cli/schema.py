@@ -14,12 +14,21 @@ from tunnelkeeper.core.exit_codes import ExitCode
 KINDS = ("tunnels", "relay")
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper schema > tunnels.schema.json
+  tunnelkeeper schema relay > relay.schema.json
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("kind", metavar="[tunnels|relay]", type=click.Choice(KINDS), default=KINDS[0])
 def command(kind: str) -> int:
     """Print the JSON Schema of tunnels.toml, or of relay.toml, for an editor.
 
-    Save it beside the file, and begin the file with the line `#:schema ./tunnels.schema.json`.
+    Save it beside the file, and begin the file with this line:
+
+    #:schema ./tunnels.schema.json
     """
     click.echo(schema_text(kind), nl=False)
     return ExitCode.OK

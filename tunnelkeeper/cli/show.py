@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.core.exit_codes import ExitCode
 
@@ -20,7 +21,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.argument("name", metavar="NAME")
 @json_option("Print the values and origins as JSON.")
 @click.pass_obj

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, request, set_result
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.styled_lines import make_console, print_lines, styled_text, terminal_width
@@ -33,7 +34,16 @@ def _request_output(ctx: click.Context, _option: click.Parameter, value: str | N
     return value
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper status
+  tunnelkeeper status db 'eu-*' --json
+  tunnelkeeper status -o wide
+  tunnelkeeper status --watch
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option(
     "-o",

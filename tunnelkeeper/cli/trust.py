@@ -10,6 +10,7 @@ import click
 
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.answering import END_TIMEOUT, read_answers
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.cli.terminal import DeclinedError, Terminal, WithdrawnError
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 _EXAMPLES = """\b
 Examples:
   tunnelkeeper trust db
-  tunnelkeeper trust db --fingerprint SHA256:...   # for scripts: accepts this key only
+  tunnelkeeper trust db --fingerprint SHA256:...   # accept this key only
 """
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.argument("reference", metavar="NAME|HOST")
 @click.option(
     "--fingerprint",

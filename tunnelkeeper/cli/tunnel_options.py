@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config.errors import InvalidValueError
 from tunnelkeeper.config.value_parsers import name as read_name
@@ -42,7 +43,7 @@ _SSH_OPTIONS = {
 """Options of ssh and autossh, and what to do instead."""
 
 
-class TunnelCommand(click.Command):
+class TunnelCommand(TunnelsCommand):
     """A command that takes forwards, with advice for options of ssh that are keys here."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

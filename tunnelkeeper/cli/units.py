@@ -11,6 +11,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.cli.names import expand
 from tunnelkeeper.cli.relay_instance import instance_for
@@ -72,7 +73,7 @@ def _unit_options(function: Function) -> Function:
             type=click.Choice(get_args(Ready)),
             default="tried",
             show_default=True,
-            help="Ready after the first attempt of every tunnel, or when all are up.",
+            help="Ready when each tunnel was tried, or when all are up.",
         ),
         click.option(
             "--kind",
@@ -86,12 +87,36 @@ def _unit_options(function: Function) -> Function:
     return function
 
 
-@click.group()
+_PRINT_EXAMPLES = """\b
+Examples:
+  tunnelkeeper units print
+  tunnelkeeper units print --system --kind relay
+"""
+_INSTALL_EXAMPLES = """\b
+Examples:
+  tunnelkeeper units install --now
+  tunnelkeeper units install --now --per-tunnel db web
+"""
+_UNINSTALL_EXAMPLES = """\b
+Examples:
+  tunnelkeeper units uninstall
+"""
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper units print
+  tunnelkeeper units install --now
+  tunnelkeeper units uninstall
+"""
+
+
+@click.group(epilog=_EXAMPLES)
 def command() -> None:
     """Let systemd run the tunnels at boot: user units for this installation."""
 
 
-@command.command("print", short_help="print the unit files")
+@command.command(
+    "print", short_help="print the unit files", cls=TunnelsCommand, epilog=_PRINT_EXAMPLES
+)
 @_unit_options
 @click.option("--system", is_flag=True, help="A system unit, with its own user.")
 @json_option("Print the unit files as JSON.")
@@ -116,7 +141,9 @@ def print_(
     return ExitCode.OK
 
 
-@command.command(short_help="write and enable user units")
+@command.command(
+    short_help="write and enable user units", cls=TunnelsCommand, epilog=_INSTALL_EXAMPLES
+)
 @_unit_options
 @click.option("--per-tunnel", is_flag=True, help="The same as --kind tunnel: a unit per NAME.")
 @click.option("--now", is_flag=True, help="Start them too, and return when they are ready.")
@@ -169,7 +196,9 @@ def install(
     return ExitCode.OK
 
 
-@command.command(short_help="stop and remove the installed units")
+@command.command(
+    short_help="stop and remove the installed units", cls=TunnelsCommand, epilog=_UNINSTALL_EXAMPLES
+)
 @json_option("Print the removed files as JSON.")
 def uninstall() -> int:
     """Stop and remove every user unit that `install` wrote, and nothing else."""

@@ -10,6 +10,7 @@ import click
 
 from tunnelkeeper.cli.answering import TerminalAnswers
 from tunnelkeeper.cli.duration_option import parse_duration
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option, print_text, set_result
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.results import Unlocked
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from tunnelkeeper.control.client import Client
 
 
-@click.command()
+_UNLOCK_EXAMPLES = """\b
+Examples:
+  tunnelkeeper unlock
+  tunnelkeeper unlock db --for 8h
+  tunnelkeeper unlock --key ~/.ssh/id_ed25519
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_UNLOCK_EXAMPLES)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--key", metavar="FILE", help="Unlock this private key only.")
 @click.option(
@@ -52,7 +61,7 @@ def unlock(
     """Answer what tunnels wait for; without a NAME, what any of them waits for.
 
     Passphrases of their keys are asked, logins that need a password or a code begin, and unknown
-    host keys are shown. Example: `tunnelkeeper unlock db --for 8h`.
+    host keys are shown.
     """
     if key is not None and names:
         raise click.UsageError("name tunnels, or a key with --key, not both")
@@ -117,7 +126,13 @@ def _unlock_tunnels(
     return print_results(tunnels)
 
 
-@click.command()
+_LOCK_EXAMPLES = """\b
+Examples:
+  tunnelkeeper lock
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_LOCK_EXAMPLES)
 @json_option("Print how much was forgotten as JSON.")
 @click.pass_obj
 def lock(settings: Settings) -> int:
@@ -132,7 +147,14 @@ def lock(settings: Settings) -> int:
     return ExitCode.OK
 
 
-@click.command()
+_QUESTIONS_EXAMPLES = """\b
+Examples:
+  tunnelkeeper questions
+  tunnelkeeper questions --json
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_QUESTIONS_EXAMPLES)
 @json_option("Print the questions as JSON.")
 @click.pass_obj
 def questions(settings: Settings) -> int:

@@ -12,6 +12,7 @@ import click
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, wait
 from tunnelkeeper.cli.answering import asking, asking_beside, no_questions
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.names import expand, expand_names
 from tunnelkeeper.cli.results import Started
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper up --detach           # all tunnels, in the background
+  tunnelkeeper up db 'eu-*'
+  tunnelkeeper up --detach --json
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @tunnel_selection
 @click.option(
     "--detach", is_flag=True, help="Run in the background; return when the tunnels are up."
@@ -47,10 +56,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="When to report readiness to a service manager: each tried once, or all up.",
 )
-@json_option("Print the tunnels as JSON; with --detach or a running supervisor.")
 @click.option(
     "--log-file", metavar="FILE", help="Write the log to this file, which is rotated by size."
 )
+@json_option("Print the tunnels as JSON; with --detach or a running supervisor.")
 @click.pass_obj
 def command(
     settings: Settings,

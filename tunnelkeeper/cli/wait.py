@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tunnelkeeper.cli.duration_option import Seconds
+from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option, set_result
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.results import Tunnels
@@ -37,10 +39,17 @@ SETTLED_ATTEMPTS = 3
 """After this many failed attempts in a row a tunnel counts as settled, though it retries."""
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  tunnelkeeper wait db --timeout 60 && pg_dump -h 127.0.0.1 shop > shop.sql
+  tunnelkeeper wait db --for down
+"""
+
+
+@click.command(cls=TunnelsCommand, epilog=_EXAMPLES)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--for", "goal", type=click.Choice(["up", "down"]), default="up", show_default=True)
-@click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Give up after seconds.")
+@click.option("--timeout", metavar="S", type=Seconds(), help="Give up after seconds.")
 @json_option("Print the tunnels as JSON.")
 @click.pass_obj
 def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: float | None) -> int:
@@ -76,9 +85,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def settle_timeout(text: str) -> Callable[[F], F]:
     """Add --timeout to a command that waits until tunnels have settled. text: its help."""
-    seconds = click.FloatRange(min=0)
     return click.option(
-        "--timeout", metavar="S", type=seconds, default=30, show_default=True, help=text
+        "--timeout", metavar="S", type=Seconds(), default=30, show_default=True, help=text
     )
 
 
