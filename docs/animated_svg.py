@@ -6,7 +6,7 @@ the screen. A reader that shows no animation, or is configured for reduced motio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from docs.terminal_svg import (
     FONT_SIZE,
     FONTS,
     MARGIN,
+    Attributes,
     Cells,
     draw_line,
     parse,
@@ -57,11 +58,19 @@ class Pane:
 
 
 @dataclass(frozen=True, slots=True)
+class Screen:
+    """What tmux captured of a terminal. cursor: its column and row, if it is visible."""
+
+    text: str
+    cursor: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
-    """The screens of all panes at a time in seconds, as tmux captured them."""
+    """The screens of all panes at a time in seconds."""
 
     at: float
-    screens: tuple[str, ...]
+    screens: tuple[Screen, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ def animated_svg(panes: Sequence[Pane], frames: Sequence[Frame], hold: float, ti
     periods: set[tuple[float, float]] = set()
     for number, pane in enumerate(panes):
         drawn += _frame_of(pane)
-        screens = [(frame.at, parse(frame.screens[number])) for frame in frames]
+        screens = [(frame.at, lines_of(frame.screens[number])) for frame in frames]
         for row in range(pane.rows):
             top = pane.top + TITLE_HEIGHT + row * CELL_HEIGHT
             for shown in changes(screens, row, duration):
@@ -104,6 +113,19 @@ def animated_svg(panes: Sequence[Pane], frames: Sequence[Frame], hold: float, ti
             "",
         ]
     )
+
+
+def lines_of(screen: Screen) -> list[Cells]:
+    """Return the lines of a screen, with its cursor in reverse."""
+    lines = parse(screen.text)
+    if screen.cursor:
+        column, row = screen.cursor
+        lines += [[] for _ in range(row + 1 - len(lines))]
+        cells = lines[row]
+        cells += [(" ", Attributes())] * (column + 1 - len(cells))
+        character, attributes = cells[column]
+        cells[column] = (character, replace(attributes, reverse=True))
+    return lines
 
 
 def changes(

@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from docs.animated_svg import Frame, Pane, animated_svg, below, beside
+from docs.animated_svg import Frame, Pane, Screen, animated_svg, below, beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,6 +63,9 @@ KEYSTROKE = 0.05
 PAUSE, OUTAGE, HOLD = 1.2, 3.0, 10.0
 WITHIN = 30.0
 """Seconds in which a screen must show what is expected of it, on a busy machine."""
+
+CURSOR = "#{cursor_flag} #{cursor_x} #{cursor_y}"
+"""The format of tmux for whether the cursor is visible, and for its place."""
 
 COLUMNS, ROWS, STATUS_ROWS = 46, 6, 6
 
@@ -122,12 +125,18 @@ class Recorder:
         is_last = False
         while not is_last:
             at = time.monotonic() - started if self.frames else 0.0
-            screens = tuple(
-                self._capture(number, "-N", "-e", "-p") for number in range(len(self._panes))
-            )
+            screens = tuple(map(self._screen, range(len(self._panes))))
             self.frames.append(Frame(at, screens))
             is_last = ended.is_set()
             ended.wait(INTERVAL)
+
+    def _screen(self, number: int) -> Screen:
+        """Capture a terminal and its cursor at the same moment."""
+        cursor = ["display-message", "-p", "-t", _target(number), CURSOR]
+        captured = self._capture(number, "-N", "-e", "-p", ";", *cursor)
+        text, _, line = captured.rstrip("\n").rpartition("\n")
+        is_visible, column, row = map(int, line.split())
+        return Screen(text, (column, row) if is_visible else None)
 
     def _capture(self, number: int, *options: str) -> str:
         return self._run("capture-pane", "-t", _target(number), *options)

@@ -6,16 +6,28 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from docs.animated_svg import GAP, Frame, Pane, animated_svg, below, beside, changes
-from docs.terminal_svg import parse
+from docs.animated_svg import (
+    GAP,
+    Frame,
+    Pane,
+    Screen,
+    animated_svg,
+    below,
+    beside,
+    changes,
+    lines_of,
+)
+from docs.terminal_svg import Attributes
 
 SVG = "{http://www.w3.org/2000/svg}"
 RECORDING = Path(__file__).parent.parent / "docs" / "recording.svg"
-FRAMES = (Frame(0, ("a\nsame",)), Frame(1, ("b\nsame",)), Frame(2, ("b\nsame",)), Frame(3, ("c",)))
+FRAMES = tuple(
+    Frame(at, (Screen(text),)) for at, text in enumerate(("a\nsame", "b\nsame", "b\nsame", "c"))
+)
 
 
 def test_a_line_that_stays_is_drawn_once_for_its_whole_time() -> None:
-    screens = [(frame.at, parse(frame.screens[0])) for frame in FRAMES]
+    screens = [(frame.at, lines_of(frame.screens[0])) for frame in FRAMES]
 
     first = [
         ("".join(c for c, _ in each.cells), each.start, each.end) for each in changes(screens, 0, 5)
@@ -47,11 +59,24 @@ def test_each_line_is_visible_from_its_first_frame_to_its_last() -> None:
     assert "@keyframes t300-500{0.00%{visibility:hidden}60.00%{visibility:visible}}" in text
 
 
+def test_a_cursor_is_a_cell_in_reverse_also_behind_the_text() -> None:
+    plain, cursor = Attributes(), Attributes(reverse=True)
+
+    assert lines_of(Screen("ab", (0, 0))) == [[("a", cursor), ("b", plain)]]
+    assert lines_of(Screen("a", (2, 1))) == [
+        [("a", plain)],
+        [(" ", plain), (" ", plain), (" ", cursor)],
+    ]
+    assert lines_of(Screen("a")) == [[("a", plain)]]
+
+
 def test_titles_are_escaped_and_panes_do_not_overlap() -> None:
     left, right = beside(Pane("<a>", 10, 2), Pane("b", 20, 3))
     under = below(Pane("c", 34, 1), (left, right))
 
-    root = ET.fromstring(animated_svg([left, right, under], [Frame(0, ("", "", ""))], 1, "x & y"))
+    root = ET.fromstring(
+        animated_svg([left, right, under], [Frame(0, (Screen(""),) * 3)], 1, "x & y")
+    )
 
     assert right.left == left.width + GAP
     assert under.top == right.height + GAP
