@@ -67,7 +67,7 @@ WITHIN = 30.0
 CURSOR = "#{cursor_flag} #{cursor_x} #{cursor_y}"
 """The format of tmux for whether the cursor is visible, and for its place."""
 
-COLUMNS, ROWS, STATUS_ROWS = 46, 6, 6
+COLUMNS, ROWS, STATUS_ROWS = 46, 6, 7
 
 
 class Recorder:

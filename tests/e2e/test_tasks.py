@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +51,6 @@ def test_the_commands_of_the_first_task_reach_a_service_behind_the_server(
 
     assert typed(added[0])[0] == added[1].replace(*list(here.items())[-1])
     assert exchange(("127.0.0.1", port), b"hello") == b"hello"
-    head, row, *_ = typed(shown[0])
-    assert head.split() == shown[1].split()
-    assert re.split(r"\s{2,}", row)[:2] == re.split(r"\s{2,}", shown[2])[:2]
+    # The names are shorter here, so that there is space for more columns.
+    for line, documented in zip(typed(shown[0]), shown[1:], strict=True):
+        assert line.split()[:2] == documented.split()[:2]
