@@ -120,7 +120,7 @@ async def test_keys_open_detail_log_and_help_and_sort(path: Path) -> None:
         terminal.press("oo")
         await terminal.wait_for("by name")
         terminal.press("?")
-        await terminal.wait_for("Keys", "restart the tunnel")
+        await terminal.wait_for("restart gracefully", "lines 1-")
         terminal.press("\x1b")
         await terminal.wait_for("Hops")
 
@@ -237,7 +237,7 @@ async def test_clicks_select_open_sort_and_press_keys(path: Path) -> None:
         click(lines[3].index("NAME"), 3)
         await terminal.wait_for("by name")
         click(terminal.lines()[-1].index("help"), terminal.size.rows - 1)
-        await terminal.wait_for("Keys", "restart the tunnel")
+        await terminal.wait_for("restart gracefully", "lines 1-")
 
 
 @pytest.mark.parametrize(

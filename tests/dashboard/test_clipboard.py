@@ -111,7 +111,7 @@ def test_a_folded_group_has_no_address() -> None:
     harness.controller.copy_address()
 
     assert harness.actions == []
-    assert "Space unfolds the group" in harness.lines()[-1]
+    assert "work is a folded group  Space unfolds it" in harness.lines()[-1]
 
 
 async def test_the_terminal_gets_the_sequence(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.control.fakes import a_tunnel
 from tests.dashboard.sample_model import ControllerHarness
 from tunnelkeeper.dashboard.command_parser import TUNNEL_VERBS, TunnelVerb
-from tunnelkeeper.dashboard.key_bindings import BROWSING
+from tunnelkeeper.dashboard.key_bindings import TABLE, TUNNEL
 from tunnelkeeper.dashboard.ui_state import Confirming, Method, Reload, TunnelAction
 
 ACTIONS = [*((verb, False) for verb in TUNNEL_VERBS), ("restart", True)]
@@ -61,7 +61,7 @@ def test_an_action_on_several_tunnels_runs_only_after_yes(
 
 
 def test_no_key_acts_on_several_tunnels_or_reloads_without_confirmation() -> None:
-    for action in BROWSING.values():
+    for action in (TABLE | TUNNEL).values():
         table = harness()
         table.controller.cursor.toggle_all_marks()
         action(table.controller)

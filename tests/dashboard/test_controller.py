@@ -72,7 +72,7 @@ def test_a_page_is_as_long_as_the_visible_rows() -> None:
 def test_help_scrolls_and_closes() -> None:
     harness = ControllerHarness()
     harness.controller.show_help()
-    assert "restart the tunnel" in harness.text()
+    assert "restart gracefully" in harness.text()
     harness.controller.move(1000)
     assert "The mouse selects" in harness.text(80, 24)
     harness.controller.escape()

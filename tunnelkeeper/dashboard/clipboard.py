@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.presentation.tunnel_text import format_forward
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import ForwardSnapshot, TunnelSnapshot
@@ -26,12 +27,30 @@ class CopiedForward:
     index: int
 
 
-def next_forward(tunnel: TunnelSnapshot, last: CopiedForward | None) -> CopiedForward | None:
-    """Return the forward to copy: the first, or the one after the last. None without forwards."""
-    if not tunnel.forwards:
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The address of a forward for the clipboard, and what to tell the user. None: not known."""
+
+    forward: CopiedForward
+    address: str | None
+    message: str
+    hint: str
+
+
+def copy_next(tunnel: TunnelSnapshot, last: CopiedForward | None) -> Copy | None:
+    """Return the copy of the first forward, or of that after the last. None without forwards."""
+    count = len(tunnel.forwards)
+    if not count:
         return None
-    index = last.index + 1 if last is not None and last.tunnel == tunnel.name else 0
-    return CopiedForward(tunnel.name, index % len(tunnel.forwards))
+    is_same = last is not None and last.tunnel == tunnel.name
+    index = (last.index + 1) % count if last is not None and is_same else 0
+    forward = tunnel.forwards[index]
+    hint = f"y again: forward {(index + 1) % count + 1} of {count}" if count > 1 else ""
+    address = client_address(forward, tunnel)
+    message = f"the port of {format_forward(forward)} is not known yet"
+    if address is not None:
+        message = _describe_copy(forward, tunnel, address)
+    return Copy(CopiedForward(tunnel.name, index), address, message, hint)
 
 
 def client_address(forward: ForwardSnapshot, tunnel: TunnelSnapshot) -> str | None:
@@ -58,7 +77,7 @@ def server_name(tunnel: TunnelSnapshot) -> str:
     return name if colon and port.isdigit() else host
 
 
-def describe_copy(forward: ForwardSnapshot, tunnel: TunnelSnapshot, address: str) -> str:
+def _describe_copy(forward: ForwardSnapshot, tunnel: TunnelSnapshot, address: str) -> str:
     """Return what was copied: the address, where it is, and what it leads to."""
     where = f" at {server_name(tunnel)}" if forward.kind == "remote" else ""
     target = "a SOCKS proxy" if forward.connect is None else f"which leads to {forward.connect}"

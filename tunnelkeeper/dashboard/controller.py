@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard import command_parser, help_page
 from tunnelkeeper.dashboard.answering import Answering
-from tunnelkeeper.dashboard.clipboard import client_address, describe_copy, next_forward
+from tunnelkeeper.dashboard.clipboard import copy_next
 from tunnelkeeper.dashboard.filter_sort import Filter
 from tunnelkeeper.dashboard.folding import FoldedGroup
 from tunnelkeeper.dashboard.log_pane import newest_first
@@ -22,6 +22,7 @@ from tunnelkeeper.dashboard.tunnel_actions import (
     create_action,
     needs_confirmation,
 )
+from tunnelkeeper.dashboard.tunnel_page import with_page_log
 from tunnelkeeper.dashboard.ui_state import (
     Action,
     Browsing,
@@ -37,10 +38,10 @@ from tunnelkeeper.dashboard.ui_state import (
     Reload,
     StartSupervisor,
     TunnelAction,
+    TunnelPage,
     Typing,
     UiState,
 )
-from tunnelkeeper.presentation.tunnel_text import format_forward
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,18 +85,23 @@ class Controller:
     # -- navigation --------------------------------------------------------------------------
 
     def move(self, rows: int) -> None:
-        """Move the cursor by a number of rows, or scroll a page by lines. Negative is up."""
-        mode = self.ui_state.mode
+        """Move the cursor by a number of rows, or scroll a page by lines. Negative is up.
+
+        Drawing a page limits its position, since its length depends on the width of the screen.
+        """
+        mode, page = self.ui_state.mode, self.ui_state.page
         if isinstance(mode, Reading):
-            first_line = max(0, min(len(mode.lines), mode.first_line + rows))
-            self.ui_state.mode = replace(mode, first_line=first_line)
-            return
-        self.cursor.move(rows)
-        self._fetch_missing_log()
+            self.ui_state.mode = replace(mode, first_line=max(0, mode.first_line + rows))
+        elif page is not None:
+            self.ui_state.page = replace(page, first_line=max(0, page.first_line + rows))
+        else:
+            self.cursor.move(rows)
+            self._fetch_missing_log()
 
     def move_pages(self, pages: int) -> None:
-        """Move the cursor by a number of screens. Negative is up."""
-        self.move(pages * max(1, len(self.screen.rows) - 1))
+        """Move the cursor or the page by a number of screens, less a line. Negative is up."""
+        lines = len(self.screen.rows) or len(self.screen.body) - 1
+        self.move(pages * max(1, lines - 1))
 
     def select(self, name: str) -> None:
         """Put the cursor on a tunnel, or on its folded group, if the table shows it."""
@@ -108,6 +114,13 @@ class Controller:
             self.toggle_fold()
         else:
             self.toggle_detail()
+
+    def open_page(self) -> None:
+        """Show the selected tunnel on a page of its own."""
+        tunnel = self._selected_tunnel()
+        if tunnel is not None:
+            self.ui_state.page, self.ui_state.log_offset = TunnelPage(tunnel.name), 0
+            self._fetch_missing_log()
 
     def toggle_detail(self) -> None:
         """Open or close the detail pane."""
@@ -133,7 +146,7 @@ class Controller:
 
     def scroll_log(self, records: int) -> None:
         """Scroll the log back (positive) or forward by a number of records."""
-        count = sum(1 for _ in newest_first(self.model, self.ui_state))
+        count = sum(1 for _ in newest_first(self.model, with_page_log(self.ui_state)))
         self.ui_state.log_offset = max(0, min(count - 1, self.ui_state.log_offset + records))
 
     def sort_by(self, key: SortKey) -> None:
@@ -179,29 +192,22 @@ class Controller:
 
     def edit_config(self) -> None:
         """Open the config file in the user's editor. A valid change is reloaded at once."""
-        self.dispatch(EditConfig(self.ui_state.selected))
+        page = self.ui_state.page
+        self.dispatch(EditConfig(self.ui_state.selected if page is None else page.name))
 
     def copy_address(self) -> None:
         """Copy the address of the tunnel's first forward, or of the next one if pressed again."""
-        row = self.cursor.row()
-        if row is None or isinstance(row, FoldedGroup):
-            hint = "" if row is None else "Space unfolds the group"
-            self._show_message("no tunnel is selected", is_error=True, hint=hint)
+        tunnel = self._selected_tunnel()
+        if tunnel is None:
             return
-        copied = self.ui_state.copied = next_forward(row, self.ui_state.copied)
-        if copied is None:
-            self._show_message(f"{row.name} has no forward", is_error=True)
+        copy = copy_next(tunnel, self.ui_state.copied)
+        if copy is None:
+            self._show_message(f"{tunnel.name} has no forward", is_error=True)
             return
-        forward = row.forwards[copied.index]
-        address = client_address(forward, row)
-        count = len(row.forwards)
-        hint = f"y again: forward {(copied.index + 1) % count + 1} of {count}" if count > 1 else ""
-        if address is None:
-            text = f"the port of {format_forward(forward)} is not known yet"
-            self._show_message(text, is_error=True, hint=hint)
-            return
-        self.dispatch(CopyText(address))
-        self._show_message(describe_copy(forward, row, address), hint=hint)
+        self.ui_state.copied = copy.forward
+        if copy.address is not None:
+            self.dispatch(CopyText(copy.address))
+        self._show_message(copy.message, is_error=copy.address is None, hint=copy.hint)
 
     def start_supervisor(self) -> None:
         """Start a supervisor in the background."""
@@ -230,7 +236,7 @@ class Controller:
 
     def edit_search(self) -> None:
         """Open the input line for the log search."""
-        if self.ui_state.log_scope not in {"all", "selected"}:
+        if self.ui_state.page is None and self.ui_state.log_scope not in {"all", "selected"}:
             self.show_log("all")
         self.ui_state.mode = Typing("search", self.ui_state.search)
 
@@ -256,7 +262,7 @@ class Controller:
                 self._show_message(str(error), is_error=True)
 
     def escape(self) -> None:
-        """Undo one step: the input or page, then the marks, search, filter and detail pane."""
+        """Undo one step: the input or page, then marks, search, filter and detail pane."""
         state = self.ui_state
         match state.mode:
             case Typing(_, initial_text) as typing:
@@ -265,6 +271,8 @@ class Controller:
                 state.search = initial_text if typing.kind == "search" else state.search
             case Confirming() | Reading():
                 state.mode = Browsing()
+            case _ if state.page is not None:
+                state.page, state.log_offset = None, 0
             case _ if state.marked:
                 state.marked.clear()
             case _ if state.search:
@@ -323,11 +331,25 @@ class Controller:
 
     def _target_tunnels(self, names: tuple[str, ...] | None) -> list[TunnelSnapshot]:
         tunnels = self.model.tunnels
+        if names is None and self.ui_state.page is not None:
+            names = (self.ui_state.page.name,)
         if names is not None:
             return [tunnels[name] for name in names if name in tunnels]
         if self.ui_state.marked:
             return [tunnel for tunnel in tunnels.values() if tunnel.name in self.ui_state.marked]
         return list(self.cursor.tunnels())
+
+    def _selected_tunnel(self) -> TunnelSnapshot | None:
+        """Return the tunnel of the page or under the cursor. Without one, show why."""
+        page = self.ui_state.page
+        row = self.cursor.row() if page is None else self.model.tunnels.get(page.name)
+        if isinstance(row, FoldedGroup):
+            text, hint = f"{row.name} is a folded group", "Space unfolds it"
+            self._show_message(text, is_error=True, hint=hint)
+            return None
+        if row is None:
+            self._show_message("no tunnel is selected", is_error=True)
+        return row
 
     def _show_log_of(self, target: str) -> None:
         match target:
@@ -339,9 +361,11 @@ class Controller:
 
     def _fetch_missing_log(self) -> None:
         """Fetch the log of the selected tunnel, since the shared log may not reach back as far."""
-        name = self.ui_state.selected
+        page, name = self.ui_state.page, self.ui_state.selected
         is_shown = self.ui_state.is_detail_open or self.ui_state.log_scope == "selected"
-        if self.ui_state.selected_group is not None:
+        if page is not None:
+            name, is_shown = page.name, True
+        elif self.ui_state.selected_group is not None:
             return  # the shared log is enough for several tunnels
         if is_shown and name is not None and self.model.tunnel_records(name) is None:
             self.dispatch(FetchLog(name))

@@ -60,12 +60,15 @@ def render_detail(
     glyphs: Glyphs,
     height: int = UNLIMITED,
     comfortable_height: int = UNLIMITED,
+    *,
+    has_events: bool = True,
 ) -> list[Line]:
     """Return the pane, with its title as the first line.
 
     Args:
         height: maximum lines. Beyond it the pane is cut, and its title says so.
         comfortable_height: lines up to which less important sections are added.
+        has_events: whether the last events are among them.
     """
     facts = _describe_session(tunnel, glyphs)
     title = _render_title(tunnel, now, cells, glyphs)
@@ -80,7 +83,8 @@ def render_detail(
         lines += label_lines("Session", [[("class:quiet", text)] for text in session])
     # A large screen has room for a higher chart and for more events beside it.
     goal = comfortable_height // 3 - 1 if has_side_chart else 0
-    events = _render_events(tunnel, model, now, width, max(MIN_EVENTS, goal - len(lines)), glyphs)
+    count = max(MIN_EVENTS, goal - len(lines)) if has_events else 0
+    events = _render_events(tunnel, model, now, width, count, glyphs)
     if has_traffic and not has_side_chart:
         room = comfortable_height - 1 - len(lines)
         lines += _render_traffic(tunnel, model, width, room, sum(map(len, events)), glyphs)
@@ -190,7 +194,7 @@ def _render_events(
         records = [record for record in model.records if record.tunnel == tunnel.name]
     return [
         render_record(record, now, cells - LABEL_WIDTH, glyphs, with_name=False)
-        for record in records[-count:]
+        for record in records[len(records) - min(count, len(records)) :]
     ]
 
 

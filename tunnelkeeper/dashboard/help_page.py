@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.glyphs import pane_title
+from tunnelkeeper.dashboard.key_table import SECTIONS
 from tunnelkeeper.dashboard.text_width import Line, align_left, fit_line, wrap
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StateName
     from tunnelkeeper.dashboard.glyphs import Glyphs
+    from tunnelkeeper.dashboard.key_table import Section
     from tunnelkeeper.dashboard.ui_state import Reading
 
-KEYS = (
-    ("up down, j k", "move; PageUp PageDown: page, g G: the ends"),
-    ("Enter", "details: hops, forwards, failure, traffic"),
-    ("s  x  r", "start, stop, restart the tunnel or marked"),
-    ("p", "restart gracefully: transfers can finish"),
-    ("w", "retry now, without waiting"),
-    ("Space", "fold or unfold the group of the tunnel"),
-    ("m, Insert  a", "mark the tunnel; mark all shown, or none"),
-    ("A", "answer a question: passphrase, code, host key"),
-    ("R", "reload the config file"),
-    ("y", "copy the address of its forward; again: the next"),
-    ("e", "edit the config file at the tunnel, then reload it"),
-    ("/", "filter: words, state=up,backoff, group=work"),
-    ("o  O", "sort by the next column; reverse the order"),
-    ("!", "list tunnels that have a problem first"),
-    ("l", "switch the log: all, selected tunnel, off"),
-    ("f", "search the log; [ ] scroll it"),
-    (":", "enter a command; Tab completes it"),
-    ("Esc", "close the page; clear marks, search, filter"),
-    ("u", "start a supervisor if none is running"),
-    ("q, Ctrl-C", "quit; the supervisor keeps running"),
-)
 COMMANDS = (
     (":start :stop :restart :retry", "NAME..., group=G or all; default: selected"),
     (":restart --graceful", "the same as p"),
@@ -42,8 +23,8 @@ COMMANDS = (
     (":log", "all, off or NAME"),
     (":go", "NAME"),
     (":fold :unfold", "GROUP; default: every group"),
-    (":problems", "the same as !"),
-    (":edit :reload :help :quit", ""),
+    (":problems :edit :reload", "the same as ! e R"),
+    (":help :quit", ""),
 )
 STATES: tuple[tuple[StateName, str], ...] = (
     ("up", "connected, and every forward is listening"),
@@ -54,32 +35,57 @@ STATES: tuple[tuple[StateName, str], ...] = (
     ("stopping", "closing the connection"),
     ("stopped", "not started, or stopped on request"),
 )
-KEY_WIDTH = 30
+KEY_WIDTH = 24
+COMMAND_WIDTH = 29
 
 
 def help_lines(glyphs: Glyphs) -> tuple[str, ...]:
     """Return the help: keys, commands, and the glyphs of the states."""
-    lines = ["Keys", *(_format_entry(*entry) for entry in KEYS), ""]
-    lines += ["Commands", *(_format_entry(*entry) for entry in COMMANDS), ""]
+    lines = [line for section in SECTIONS for line in _section_lines(section)]
+    lines += ["Commands", *(_format_entry(*entry, COMMAND_WIDTH) for entry in COMMANDS), ""]
     states = ((f"{glyphs.states[state]} {state}", meaning) for state, meaning in STATES)
-    lines += ["States", *(_format_entry(*entry) for entry in states), ""]
-    lines += ["The mouse selects, sorts by a title, scrolls, and presses the keys below."]
+    lines += ["States", *(_format_entry(*entry, KEY_WIDTH) for entry in states), ""]
+    lines.append("The mouse selects and opens a row, sorts by a title, scrolls, and")
+    lines.append("presses the keys of the bottom line.")
     return tuple(lines)
 
 
-def render_page(reading: Reading, cells: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """Return a page with exactly `height` lines. The first line is its title."""
+def render_page(
+    reading: Reading, cells: int, height: int, glyphs: Glyphs
+) -> tuple[list[Line], int]:
+    """Return a page with exactly `height` lines, and the index of its first line on the screen.
+
+    The line above it is the title, with the position if the page is longer than the screen.
+    """
     lines = [line for text in reading.lines for line in _wrap_paragraph(text, cells - 4)]
-    top = max(0, min(reading.first_line, len(lines) - (height - 1)))
-    more = [("class:quiet", "more below")] if len(lines) - top > height - 1 else []
-    shown = lines[top : top + height - 1]
-    shown += [""] * (height - 1 - len(shown))
+    room = max(0, height - 1)
+    top = max(0, min(reading.first_line, len(lines) - room))
+    shown = lines[top : top + room]
+    right = format_position(top, len(shown), len(lines))
+    shown += [""] * (room - len(shown))
     body = [fit_line([("", f"  {text}")], cells, glyphs.ellipsis) for text in shown]
-    return [pane_title([("class:title", reading.title)], more, cells, glyphs), *body]
+    title = pane_title([("class:title", reading.title)], right, cells, glyphs)
+    return [title, *body], top
 
 
-def _format_entry(key: str, meaning: str) -> str:
-    return f"  {align_left(key, KEY_WIDTH, '')} {meaning}"
+def format_position(top: int, shown: int, total: int) -> Line:
+    """Return which lines of a longer text are shown: `lines 1-20 of 52`. Empty if all are."""
+    text = f"lines {top + 1}-{top + shown} of {total}"
+    return [("class:quiet", text)] if shown < total else []
+
+
+def _section_lines(section: Section) -> list[str]:
+    """Return the title of a section and a line for each meaning, and a blank line."""
+    lines = [f"{section.title}: {section.about}"]
+    for meaning, keys in groupby(section.keys, lambda key: key.meaning):
+        if meaning:
+            shown = ", ".join(name for key in keys for name in key.shown.split())
+            lines.append(_format_entry(shown, meaning, KEY_WIDTH))
+    return [*lines, ""]
+
+
+def _format_entry(key: str, meaning: str, width: int) -> str:
+    return f"  {align_left(key, width, '')} {meaning}"
 
 
 def _wrap_paragraph(text: str, cells: int) -> list[str]:

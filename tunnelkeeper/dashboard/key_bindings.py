@@ -1,10 +1,8 @@
-"""The key bindings: a table for each mode of the user interface.
-
-The help page that lists them is in dashboard/help_page.py.
-"""
+"""The key bindings: the operation of each key in dashboard/key_table.py, for each mode."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.filters import Condition
@@ -18,13 +16,15 @@ from tunnelkeeper.dashboard.model import Connected
 from tunnelkeeper.dashboard.ui_state import Browsing, Confirming, Reading, Typing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from prompt_toolkit.key_binding import KeyPressEvent
+
+    from tunnelkeeper.dashboard.ui_state import UiState
 
 TO_END = 10**9
 
-MOVING: dict[str, Callable[[Controller], None]] = {
+Operation = Callable[[Controller], None]
+
+MOVING: dict[str, Operation] = {
     "up k": lambda controller: controller.move(-1),
     "down j": lambda controller: controller.move(1),
     "pageup c-b": lambda controller: controller.move_pages(-1),
@@ -32,63 +32,72 @@ MOVING: dict[str, Callable[[Controller], None]] = {
     "home g": lambda controller: controller.move(-TO_END),
     "end G": lambda controller: controller.move(TO_END),
 }
-"""Keys in the table and on a page."""
-
-BROWSING: dict[str, Callable[[Controller], None]] = {
-    "enter": Controller.open_row,
-    "space": Controller.toggle_fold,
+TUNNEL: dict[str, Operation] = {
     "s": lambda controller: controller.control_tunnels("start"),
     "x": lambda controller: controller.control_tunnels("stop"),
     "r": lambda controller: controller.control_tunnels("restart"),
     "p": lambda controller: controller.control_tunnels("restart", graceful=True),
     "w": lambda controller: controller.control_tunnels("retry"),
-    "R": Controller.ask_to_reload,
-    "e": Controller.edit_config,
+    "A": lambda controller: controller.questions.open(),
     "y": Controller.copy_address,
+    "e": Controller.edit_config,
+    "R": Controller.ask_to_reload,
+    "f": Controller.edit_search,
+    "[": lambda controller: controller.scroll_log(1),
+    "]": lambda controller: controller.scroll_log(-1),
+    "? f1": Controller.show_help,
+}
+TABLE: dict[str, Operation] = {
+    "enter": Controller.open_row,
+    "i": Controller.open_page,
+    "space": Controller.toggle_fold,
     "m insert": lambda controller: controller.cursor.toggle_mark(),
     "a": lambda controller: controller.cursor.toggle_all_marks(),
-    "A": lambda controller: controller.questions.open(),
     "/": Controller.edit_filter,
-    "f": Controller.edit_search,
-    ":": Controller.edit_command,
     "o": Controller.sort_next,
     "O": Controller.reverse_sorting,
     "!": Controller.toggle_problems_first,
     "l": Controller.cycle_log,
-    "[": lambda controller: controller.scroll_log(1),
-    "]": lambda controller: controller.scroll_log(-1),
-    "? f1": Controller.show_help,
+    ":": Controller.edit_command,
     "escape": Controller.escape,
     "q c-c c-d": Controller.quit,
 }
-DISCONNECTED: dict[str, Callable[[Controller], None]] = {"u": Controller.start_supervisor}
-"""Keys while no supervisor answers."""
-
-CONFIRMING: dict[str, Callable[[Controller], None]] = {
+DISCONNECTED: dict[str, Operation] = {"u": Controller.start_supervisor}
+TUNNEL_PAGE: dict[str, Operation] = {
+    "escape q i": Controller.escape,
+    "c-c c-d": Controller.quit,
+}
+READING: dict[str, Operation] = {
+    "escape q ? f1 enter": Controller.escape,
+    "space": lambda controller: controller.move_pages(1),
+    "c-c c-d": Controller.quit,
+}
+CONFIRMING: dict[str, Operation] = {
     "y Y": lambda controller: controller.confirm(yes=True),
     "<any>": lambda controller: controller.confirm(yes=False),
 }
-READING: dict[str, Callable[[Controller], None]] = {
-    "q ? enter escape": Controller.escape,
-    "c-c c-d": Controller.quit,
-}
-ANSWERING: dict[str, Callable[[Controller], None]] = {
+ANSWERING: dict[str, Operation] = {
     "enter": lambda controller: controller.questions.enter(),
-    "escape c-c c-d": lambda controller: controller.questions.escape(),
     "tab down": lambda controller: controller.questions.move_focus(1),
     "s-tab up": lambda controller: controller.questions.move_focus(-1),
     "backspace c-h": lambda controller: controller.questions.erase(),
     "c-u": lambda controller: controller.questions.erase_all(),
-    "c-n": lambda controller: controller.questions.open_next(),
     "pageup": lambda controller: controller.questions.scroll(1),
     "pagedown": lambda controller: controller.questions.scroll(-1),
+    "c-n": lambda controller: controller.questions.open_next(),
+    "escape c-c c-d": lambda controller: controller.questions.escape(),
 }
 """Keys while a question is open. Every other character is typed into its field."""
 
+TYPING: dict[str, Operation] = {"escape c-c": Controller.escape}
+"""Keys of the input line; prompt_toolkit binds Enter."""
+
+EVERYWHERE: dict[str, Callable[[KeyPressEvent], None]] = {
+    "c-z": lambda event: event.app.suspend_to_background(),
+    "c-l": lambda event: event.app.renderer.clear(),
+}
 UNUSED_IN_ANSWERS = ("c-x", "c-q", "c-v")
 """Keys with which prompt_toolkit would record or insert what is typed next."""
-
-TYPING: dict[str, Callable[[Controller], None]] = {"escape c-c": Controller.escape}
 
 
 def create_key_bindings(controller: Controller, update_focus: Callable[[], None]) -> KeyBindings:
@@ -100,30 +109,34 @@ def create_key_bindings(controller: Controller, update_focus: Callable[[], None]
     """
     keys = KeyBindings()
 
-    def bind(table: dict[str, Callable[[Controller], None]], condition: Callable[[], bool]) -> None:
-        for names, action in table.items():
+    def bind(operations: dict[str, Operation], condition: Callable[[UiState], bool]) -> None:
+        is_active = Condition(lambda: condition(controller.ui_state))
+        for names, operation in operations.items():
+            handler = _create_handler(controller, operation, update_focus)
             for name in names.split():
-                keys.add(name, filter=Condition(condition))(
-                    _create_handler(controller, action, update_focus)
-                )
+                keys.add(name, filter=is_active)(handler)
 
-    def is_disconnected() -> bool:
-        return isinstance(controller.ui_state.mode, Browsing) and not isinstance(
-            controller.model.feed_state, Connected
-        )
+    def is_disconnected(ui_state: UiState) -> bool:
+        is_connected = isinstance(controller.model.feed_state, Connected)
+        return isinstance(ui_state.mode, Browsing) and not is_connected
 
-    bind(MOVING, lambda: isinstance(controller.ui_state.mode, Browsing | Reading))
-    bind(BROWSING, lambda: isinstance(controller.ui_state.mode, Browsing))
+    bind(MOVING, lambda ui_state: isinstance(ui_state.mode, Browsing | Reading))
+    bind(TUNNEL, lambda ui_state: isinstance(ui_state.mode, Browsing))
+    bind(TABLE, lambda ui_state: isinstance(ui_state.mode, Browsing) and ui_state.page is None)
+    bind(
+        TUNNEL_PAGE,
+        lambda ui_state: isinstance(ui_state.mode, Browsing) and ui_state.page is not None,
+    )
     bind(DISCONNECTED, is_disconnected)
-    bind(CONFIRMING, lambda: isinstance(controller.ui_state.mode, Confirming))
-    bind(READING, lambda: isinstance(controller.ui_state.mode, Reading))
-    bind(TYPING, lambda: isinstance(controller.ui_state.mode, Typing))
-    bind(ANSWERING, lambda: isinstance(controller.ui_state.mode, Answering))
+    bind(CONFIRMING, lambda ui_state: isinstance(ui_state.mode, Confirming))
+    bind(READING, lambda ui_state: isinstance(ui_state.mode, Reading))
+    bind(TYPING, lambda ui_state: isinstance(ui_state.mode, Typing))
+    bind(ANSWERING, lambda ui_state: isinstance(ui_state.mode, Answering))
     _bind_answers(keys, controller, update_focus)
     is_typing_command = Condition(lambda: controller.ui_state.mode == Typing("command"))
     keys.add("tab", filter=is_typing_command)(lambda event: _complete(event, controller))
-    keys.add("c-z")(lambda event: event.app.suspend_to_background())
-    keys.add("c-l")(lambda event: event.app.renderer.clear())
+    for name, handler in EVERYWHERE.items():
+        keys.add(name)(handler)
     return keys
 
 

@@ -39,7 +39,8 @@ def create_mouse_handlers(
             press_key(hint.key)
 
     def on_body_click(x: int, y: int) -> None:
-        if not isinstance(controller.ui_state.mode, Reading | Answering):
+        ui_state = controller.ui_state
+        if ui_state.page is None and not isinstance(ui_state.mode, Reading | Answering):
             _on_table_click(controller, x, y)
 
     return {

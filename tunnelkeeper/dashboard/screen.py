@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.answering import Answering
@@ -26,6 +26,7 @@ from tunnelkeeper.dashboard.question_dialog import place_over, render_dialog
 from tunnelkeeper.dashboard.status_bar import Hint, render_status_bar, select_hints
 from tunnelkeeper.dashboard.table_rows import highlight, render_rows, row_texts
 from tunnelkeeper.dashboard.text_width import Line, cell_width, fit_line, wrap
+from tunnelkeeper.dashboard.tunnel_page import render_tunnel_page
 from tunnelkeeper.dashboard.ui_state import Moment, Reading, UiState
 
 if TYPE_CHECKING:
@@ -63,9 +64,13 @@ def render(model: Model, ui_state: UiState, now: Moment, cells: int, height: int
     bar = [render_status_bar(model, ui_state, selected, cells)]
     header_lines = header_lines_of(height)
     header = render_header(model, ui_state, now, cells, header_lines)
+    room = max(1, height - header_lines - 1)
     if isinstance(ui_state.mode, Reading) or model.supervisor is None:
-        room = max(1, height - header_lines - 1)
         return Screen(header, _render_page(model, ui_state, cells, room), bar=bar, hints=hints)
+    if ui_state.page is not None:
+        details, log = render_tunnel_page(model, ui_state, now, cells, room)
+        body, log = _finish_panes([details, log], model, ui_state, now, cells)
+        return Screen(header, body, log=log, bar=bar, hints=hints)
     notice = [] if all_rows else _render_empty_table(ui_state, cells)
     row_lines, has_log = len(all_rows) or len(notice), ui_state.log_scope != "off"
     for_detail = detail_room(height, row_lines, has_log=has_log)
@@ -92,16 +97,12 @@ def render(model: Model, ui_state: UiState, now: Moment, cells: int, height: int
         body.append(highlight(line) if row is selected else line)
     body += notice
     log = _render_log_or_notes(model, ui_state, now, cells, heights.log)
-    is_answering = isinstance(ui_state.mode, Answering)
-    if is_answering or isinstance(model.feed_state, Disconnected):
-        body, detail, log = map(_fade, (body, detail, log))
-    body = _fill(body, cells, heights.body)
-    detail = _fill(detail, cells, heights.detail)
-    log = _fill(log, cells, heights.log)
-    if isinstance(ui_state.mode, Answering):
-        room = len(body) + len(detail) + len(log)
-        box = render_dialog(ui_state.mode, model, now, cells, room, glyphs)
-        body, detail, log = place_over((body, detail, log), box, cells)
+    panes = [
+        _fill(body, cells, heights.body),
+        _fill(detail, cells, heights.detail),
+        _fill(log, cells, heights.log),
+    ]
+    body, detail, log = _finish_panes(panes, model, ui_state, now, cells)
     return Screen(
         header,
         body,
@@ -112,6 +113,20 @@ def render(model: Model, ui_state: UiState, now: Moment, cells: int, height: int
         tuple(columns),
         hints,
     )
+
+
+def _finish_panes(
+    panes: list[list[Line]], model: Model, ui_state: UiState, now: Moment, cells: int
+) -> list[list[Line]]:
+    """Fade the panes if they are out of date or behind a question, which is put over them."""
+    is_answering = isinstance(ui_state.mode, Answering)
+    if is_answering or isinstance(model.feed_state, Disconnected):
+        panes = [_fade(pane) for pane in panes]
+    if isinstance(ui_state.mode, Answering):
+        room = sum(map(len, panes))
+        box = render_dialog(ui_state.mode, model, now, cells, room, ui_state.glyphs)
+        return place_over(panes, box, cells)
+    return panes
 
 
 def resolve_selection(ui_state: UiState, rows: Sequence[Row]) -> Row | None:
@@ -219,8 +234,12 @@ def _render_log_or_notes(
 
 
 def _render_page(model: Model, ui_state: UiState, cells: int, height: int) -> list[Line]:
-    if isinstance(ui_state.mode, Reading):
-        return render_page(ui_state.mode, cells, height, ui_state.glyphs)
+    """Return a text page, whose position follows what is shown, or why there is no table."""
+    mode = ui_state.mode
+    if isinstance(mode, Reading):
+        lines, first_line = render_page(mode, cells, height, ui_state.glyphs)
+        ui_state.mode = replace(mode, first_line=first_line)
+        return lines
     match model.feed_state:
         case Searching():
             texts = ["connecting to the supervisor"]
@@ -230,7 +249,7 @@ def _render_page(model: Model, ui_state: UiState, cells: int, height: int) -> li
         case _:
             texts = []
     above = max(0, (height - len(texts)) // 2)
-    lines: list[Line] = [[] for _ in range(above)]
+    lines = [[] for _ in range(above)]
     lines += [
         [("", " " * ((cells - cell_width(text)) // 2)), ("class:notice", text)] for text in texts
     ]

@@ -64,7 +64,7 @@ def render_status_bar(model: Model, ui_state: UiState, selected: Row | None, cel
 
 
 def select_hints(model: Model, ui_state: UiState, selected: Row | None, cells: int) -> list[Hint]:
-    """Return the keys that apply and fit. The keys for help and quit always stay."""
+    """Return the keys that apply and fit. The keys for help and for leaving always stay."""
     match ui_state.mode:
         case Confirming():
             return [Hint("y", "yes"), Hint("n", "no")]
@@ -72,7 +72,8 @@ def select_hints(model: Model, ui_state: UiState, selected: Row | None, cells: i
             return [Hint("escape", "back", "Esc"), Hint("j", "down"), Hint("k", "up")]
         case Answering() as answering:
             return _answering_hints(answering, model, ui_state.glyphs)
-    last = [Hint("?", "help"), Hint("q", "quit")]
+    leave = Hint("q", "quit") if ui_state.page is None else Hint("escape", "back", "Esc")
+    last = [Hint("?", "help"), leave]
     room = cells - sum(hint.width for hint in last)
     shown: list[Hint] = []
     for hint in _main_hints(model, ui_state, selected):
@@ -98,17 +99,20 @@ def _main_hints(model: Model, ui_state: UiState, selected: Row | None) -> list[H
         hints: list[Hint] = []
         if isinstance(model.feed_state, Disconnected):
             hints.append(Hint("u", "start a supervisor"))
-        if model.supervisor:
+        if model.supervisor and ui_state.page is None:
             hints.append(Hint("l", "log"))
         return hints
     hints = [Hint("A", "answer")] if _typed_questions(model) else []
+    if ui_state.page is not None:
+        return hints + _page_hints(model.tunnels.get(ui_state.page.name))
     hints += _tunnel_hints(ui_state, selected)
-    hints += [Hint("/", "filter"), Hint("l", "log")]
+    hints += [Hint("e", "edit"), Hint("/", "filter"), Hint("l", "log")]
     if isinstance(selected, FoldedGroup):
         hints.append(Hint("space", "unfold", "Space"))
     elif selected is not None and group_of(selected) is not None and not ui_state.filter:
         hints.append(Hint("space", "fold", "Space"))
-    hints += [Hint("e", "edit"), Hint("y", "copy address"), Hint("o", "sort"), Hint("a", "all")]
+    hints += [Hint("y", "copy address"), Hint("!", "problems first")]
+    hints += [Hint("o", "sort"), Hint("a", "all")]
     if ui_state.marked or isinstance(selected, FoldedGroup) or _is_connected(selected):
         hints.append(Hint("p", "restart gracefully"))
     hints += [Hint("R", "reload"), Hint(":", "command")]
@@ -146,14 +150,26 @@ def _tunnel_hints(ui_state: UiState, selected: Row | None) -> list[Hint]:
         return []
     if isinstance(selected, FoldedGroup):
         return _hints_for_several(len(selected.tunnels))
-    hints = [Hint("enter", "close" if ui_state.is_detail_open else "detail", ui_state.glyphs.enter)]
-    if selected.state == "stopped":
-        return [*hints, Hint("s", "start")]
-    if selected.state in WAITING:
-        return [*hints, Hint("w", "retry now"), Hint("x", "stop")]
-    if selected.state in CONNECTED or selected.state == "connecting":
-        return [*hints, Hint("x", "stop"), Hint("r", "restart")]
-    return hints
+    label = "close" if ui_state.is_detail_open else "detail"
+    enter = Hint("enter", label, ui_state.glyphs.enter)
+    return [enter, *_state_hints(selected), Hint("i", "page")]
+
+
+def _page_hints(tunnel: TunnelSnapshot | None) -> list[Hint]:
+    if tunnel is None:
+        return []
+    hints = [*_state_hints(tunnel), Hint("y", "copy address"), Hint("e", "edit")]
+    return [*hints, Hint("[", "log back"), Hint("]", "log forward"), Hint("f", "search")]
+
+
+def _state_hints(tunnel: TunnelSnapshot) -> list[Hint]:
+    if tunnel.state == "stopped":
+        return [Hint("s", "start")]
+    if tunnel.state in WAITING:
+        return [Hint("w", "retry now"), Hint("x", "stop")]
+    if tunnel.state in CONNECTED or tunnel.state == "connecting":
+        return [Hint("x", "stop"), Hint("r", "restart")]
+    return []
 
 
 def _hints_for_several(count: int) -> list[Hint]:

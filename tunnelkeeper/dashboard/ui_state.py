@@ -55,6 +55,14 @@ class Reading:
     first_line: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class TunnelPage:
+    """The page of one tunnel, which replaces the table. first_line: of the part above the log."""
+
+    name: str
+    first_line: int = 0
+
+
 Mode = Browsing | Typing | Confirming | Reading | Answering
 
 
@@ -83,6 +91,8 @@ class UiState:
     sorting: Sorting = field(default_factory=Sorting)
     mode: Mode = field(default_factory=Browsing)
     message: Message | None = None
+    page: TunnelPage | None = None
+    """The page that replaces the table. The keys for a tunnel then apply to its tunnel."""
     is_detail_open: bool = False
     log_scope: LogScope = "all"
     log_offset: int = 0
