@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from benchmarks import go_forwarder
 from benchmarks.processes import (
     BenchmarkError,
     ended,
@@ -25,7 +26,13 @@ from benchmarks.processes import (
     wait_until,
 )
 from benchmarks.rows import Contender
-from benchmarks.tunnels import ssh_arguments, ssh_config, tunnelkeeper_config
+from benchmarks.tunnels import (
+    forward_request,
+    master_arguments,
+    ssh_arguments,
+    ssh_config,
+    tunnelkeeper_config,
+)
 from tunnelkeeper.core.snapshot import StatusSnapshot
 
 if TYPE_CHECKING:
@@ -38,7 +45,9 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).resolve().parent.parent
 READY_WITHIN = 120.0  # seconds: a thousand tunnels on a slow machine
 CONFIG, SOCKET, LOG = "tunnels.toml", "control.sock", "log"
-CIPHERS = {Contender.SSH_GCM: "aes128-gcm@openssh.com"}  # the cipher that tunnelkeeper chooses
+AES_GCM = "aes128-gcm@openssh.com"  # the cipher that tunnelkeeper chooses
+CIPHERS = {Contender.SSH_GCM: AES_GCM}
+MASTER_WITHIN = 10.0  # seconds until a master has logged in
 
 
 class Client:
@@ -130,6 +139,12 @@ def started(lab: Lab, name: Contender, tunnels: Sequence[Tunnel]) -> Iterator[Cl
         case Contender.SSH | Contender.SSH_GCM:
             with _ssh_each(lab, home, tunnels, [program("ssh")], CIPHERS.get(name, "")) as client:
                 yield client
+        case Contender.MASTER:
+            with _masters(lab, home, tunnels) as client:
+                yield client
+        case Contender.GO:
+            with _forwarders(lab, home, tunnels) as client:
+                yield client
         case Contender.AUTOSSH:
             # -M 0: no monitoring port, as in systemd units.
             # A gate time would make early failures final.
@@ -174,6 +189,36 @@ def _ssh_each(
         for tunnel in tunnels:
             arguments = [*command, *ssh_arguments(tunnel, config)]
             programs.append(spawn(arguments, home / LOG, full_environment))
+        yield Client(programs, tunnels, home / LOG)
+
+
+@contextmanager
+def _masters(lab: Lab, home: Path, tunnels: Sequence[Tunnel]) -> Iterator[Client]:
+    """Run a ControlMaster for each tunnel, and add its forwards with `ssh -O forward`."""
+    config = home / "ssh_config"
+    config.write_text(ssh_config(lab.login, AES_GCM))
+    ssh = program("ssh")
+    programs: list[Popen[bytes]] = []
+    with ended(programs):
+        for number, tunnel in enumerate(tunnels):
+            socket = home / f"master-{number}"
+            arguments = master_arguments(tunnel, config, socket)
+            programs.append(spawn([ssh, *arguments], home / LOG))
+            # ssh creates the socket after the login.
+            wait_until(socket.exists, MASTER_WITHIN, "an ssh master has logged in")
+            run(ssh, *forward_request(tunnel, config, socket))
+        yield Client(programs, tunnels, home / LOG)
+
+
+@contextmanager
+def _forwarders(lab: Lab, home: Path, tunnels: Sequence[Tunnel]) -> Iterator[Client]:
+    """Run the forwarder on Go's SSH library for each tunnel."""
+    forwarder = lab.directory / go_forwarder.NAME
+    programs: list[Popen[bytes]] = []
+    with ended(programs):
+        for tunnel in tunnels:
+            arguments = go_forwarder.arguments(lab.login, tunnel)
+            programs.append(spawn([str(forwarder), *arguments], home / LOG))
         yield Client(programs, tunnels, home / LOG)
 
 

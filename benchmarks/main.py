@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, NoReturn
 import psutil
 from rich.console import Console
 
-from benchmarks import chart, page
+from benchmarks import chart, go_forwarder, page
 from benchmarks.clients import TIMEOUT
 from benchmarks.lab import open_lab
 from benchmarks.machine import describe
 from benchmarks.processes import PACKAGES, BenchmarkError, kill_leftovers, missing_programs
 from benchmarks.report import Report, from_json, to_json
-from benchmarks.rows import KEYS
+from benchmarks.rows import KEYS, Contender, without
 from benchmarks.run import measure
 from benchmarks.scale import FULL, QUICK
 from benchmarks.table import CHECKED, COMPARED, check_cells, comparison_cells, drawn
@@ -28,6 +29,8 @@ from docs import comparison
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from benchmarks.lab import Lab
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 TITLE = "tunnelkeeper against ssh and autossh"
@@ -87,21 +90,39 @@ def _measured(options: argparse.Namespace) -> Report:
     signal.signal(signal.SIGTERM, _interrupt)
     scale = QUICK if options.quick else FULL
     machine = describe()
+    wanted = options.only or KEYS
     if machine.load > QUIET:
         _tell(f"the machine is busy (load {machine.load}): the ratios will be noisy")
     with kill_leftovers(), open_lab() as lab:
-        found = measure(lab, scale, options.only or KEYS, _tell)
+        wanted, versions = _with_go(lab, wanted)
+        found = measure(lab, scale, wanted, _tell)
     day = datetime.now(UTC).date().isoformat()
     return Report(
         day=day,
         quick=options.quick,
         rounds=scale.rounds,
-        machine=machine,
+        machine=replace(machine, versions=machine.versions | versions),
         comparisons=found.comparisons,
         ceilings=found.ceilings,
         first_data=found.first_data,
         checks=found.checks,
     )
+
+
+def _with_go(lab: Lab, wanted: Sequence[str]) -> tuple[Sequence[str], dict[str, str]]:
+    """Build the Go forwarder if a row needs it. Return the rows to measure, and its version.
+
+    Without Go its rows are skipped with a message.
+    """
+    others = without(Contender.GO, wanted)
+    if len(others) == len(wanted):
+        return wanted, {}
+    try:
+        go_forwarder.build(lab.directory)
+    except BenchmarkError as error:
+        _tell(f"the rows against {Contender.GO} are skipped: {error}")
+        return others, {}
+    return wanted, {"Go": go_forwarder.version()}
 
 
 def _check_machine() -> None:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Better(StrEnum):
@@ -23,6 +27,8 @@ class Contender(StrEnum):
     TUNNELKEEPER = "tunnelkeeper"
     SSH = "ssh"
     SSH_GCM = "ssh -c aes128-gcm"
+    MASTER = "ssh -O forward"  # over a ControlMaster with the cipher of SSH_GCM
+    GO = "Go x/crypto/ssh"
     AUTOSSH = "autossh + ssh"
     NO_TUNNEL = "no tunnel"  # the load generators alone
 
@@ -66,18 +72,49 @@ class Limit:
 
 _MORE, _LESS = Better.MORE, Better.LESS
 _SSH, _GCM, _AUTOSSH = Contender.SSH, Contender.SSH_GCM, Contender.AUTOSSH
+_MASTER, _GO = Contender.MASTER, Contender.GO
 
 ROWS = (
     Row("up-default", "one stream, up", "streams", "up", "MB/s", _SSH, _MORE, 1.3, 1.8),
     Row("down-default", "one stream, down", "streams", "down", "MB/s", _SSH, _MORE, 1.3, 1.8),
     Row("up", "one stream, up", "streams", "up", "MB/s", _GCM, _MORE, 0.85, 1.0),
     Row("down", "one stream, down", "streams", "down", "MB/s", _GCM, _MORE, 0.85, 1.0),
+    Row("up-master", "one stream, up", "streams", "up", "MB/s", _MASTER, _MORE, 0.85, 1.0),
+    Row("down-master", "one stream, down", "streams", "down", "MB/s", _MASTER, _MORE, 0.85, 1.0),
+    Row("up-go", "one stream, up", "streams", "up", "MB/s", _GO, _MORE, 0.85, 1.0),
+    Row("down-go", "one stream, down", "streams", "down", "MB/s", _GO, _MORE, 0.85, 1.0),
     Row("cpu-up", "client CPU, up", "streams", "cpu-up", "s/GB", _GCM, _LESS, 1.2, 1.0),
     Row("cpu-down", "client CPU, down", "streams", "cpu-down", "s/GB", _GCM, _LESS, 1.2, 1.0),
     Row("rtt-p50", "round trip of 64 bytes, p50", "rtt", "p50", "us", _GCM, _LESS, 1.15, 1.0),
     Row("rtt-p99", "round trip of 64 bytes, p99", "rtt", "p99", "us", _GCM, _LESS, 1.3, 1.0),
+    Row("rtt-master", "round trip of 64 bytes, p50", "rtt", "p50", "us", _MASTER, _LESS, 1.15, 1.0),
+    Row("rtt-go", "round trip of 64 bytes, p50", "rtt", "p50", "us", _GO, _LESS, 2.0, 1.0),
     Row("connect-1", "connections, one by one", "connect", "1", "/s", _GCM, _MORE, 0.75, 1.0),
     Row("connect-50", "connections, 50 at once", "connect", "50", "/s", _GCM, _MORE, 0.6, 1.0),
+    Row(
+        "connect-1-master",
+        "connections, one by one",
+        "connect",
+        "1",
+        "/s",
+        _MASTER,
+        _MORE,
+        0.75,
+        1.0,
+    ),
+    Row(
+        "connect-50-master",
+        "connections, 50 at once",
+        "connect",
+        "50",
+        "/s",
+        _MASTER,
+        _MORE,
+        0.6,
+        1.0,
+    ),
+    Row("connect-1-go", "connections, one by one", "connect", "1", "/s", _GO, _MORE, 0.5, 1.0),
+    Row("connect-50-go", "connections, 50 at once", "connect", "50", "/s", _GO, _MORE, 0.5, 1.0),
     Row("busy-up", "p99 beside a bulk upload", "busy", "up", "us", _GCM, _LESS, 1.0, 0.5),
     Row("busy-down", "p99 beside a bulk download", "busy", "down", "us", _GCM, _LESS, 1.0, 0.5),
     Row(
@@ -126,6 +163,12 @@ LIMITS = (
 """Every limit, in the order of the table."""
 
 KEYS = tuple(entry.key for entry in (*ROWS, *LIMITS))
+
+
+def without(contender: Contender, wanted: Iterable[str]) -> list[str]:
+    """Return the wanted keys without those of rows against a contender."""
+    dropped = {row.key for row in ROWS if row.against is contender}
+    return [key for key in wanted if key not in dropped]
 
 
 def _reaches(ratio: float, goal: float, better: Better) -> bool:

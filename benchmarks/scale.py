@@ -29,11 +29,11 @@ class Scale:
 
 FULL = Scale(
     rounds=5,
-    stream=3.0,
+    stream=2.0,
     slow_stream=10.0,
     pings=10_000,
-    connecting=3.0,
-    busy=4.0,
+    connecting=2.0,
+    busy=3.0,
     narrow=6.0,
     memory_rounds=1,  # it varies by less than 1 %, and a thousand pairs take a minute
     memory_tunnels=1000,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import tomli_w
@@ -80,12 +80,25 @@ def ssh_config(login: Login, ciphers: str) -> str:
 
 def ssh_arguments(tunnel: Tunnel, config: Path) -> list[str]:
     """Return the arguments of ssh for a tunnel."""
-    arguments = ["-F", str(config), "-N", "-p", str(tunnel.port)]
-    for forward in tunnel.forwards:
-        arguments += [FLAGS[forward.kind], str(forward)]
+    arguments = ["-F", str(config), "-N", "-p", str(tunnel.port), *_forward_options(tunnel)]
     if tunnel.jump:
         arguments += ["-J", f"jump:{tunnel.port}"]
     return [*arguments, SERVER]
+
+
+def master_arguments(tunnel: Tunnel, config: Path, socket: Path) -> list[str]:
+    """Return the arguments of an ssh master for a tunnel, without its forwards."""
+    return ["-M", "-S", str(socket), *ssh_arguments(replace(tunnel, forwards=()), config)]
+
+
+def forward_request(tunnel: Tunnel, config: Path, socket: Path) -> list[str]:
+    """Return the arguments of ssh that make a master open the forwards of a tunnel."""
+    request = ["-F", str(config), "-S", str(socket), "-O", "forward"]
+    return [*request, *_forward_options(tunnel), SERVER]
+
+
+def _forward_options(tunnel: Tunnel) -> list[str]:
+    return [word for forward in tunnel.forwards for word in (FLAGS[forward.kind], str(forward))]
 
 
 def tunnelkeeper_config(login: Login, tunnels: Sequence[Tunnel]) -> str:

@@ -48,7 +48,11 @@ ROWS = {
 }
 """Rows of docs/performance.md, and their names here."""
 
-NAMES = {"ssh -c aes128-gcm": "ssh, AES-GCM", AUTOSSH: "autossh"}
+NAMES = {
+    "ssh -c aes128-gcm": "ssh, AES-GCM",
+    "ssh -O forward": "ssh, ControlMaster",
+    AUTOSSH: "autossh",
+}
 """Names of programs here, if they differ from those in docs/performance.md."""
 
 LEADING = OUTAGES["120"]

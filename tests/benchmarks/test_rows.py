@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.measures.limits import CHECKS
-from benchmarks.rows import KEYS, LIMITS, ROWS, Better, Row
+from benchmarks.rows import KEYS, LIMITS, ROWS, Better, Contender, Row, without
 from benchmarks.run import MEASURES
 
 each_row = pytest.mark.parametrize("row", ROWS, ids=[row.key for row in ROWS])
@@ -33,3 +33,23 @@ def test_what_is_required_is_met_when_it_is_just_reached(row: Row) -> None:
 
 def test_every_limit_has_a_check() -> None:
     assert set(CHECKS) == {limit.key for limit in LIMITS}
+
+
+def test_the_rows_against_a_missing_program_can_be_left_out() -> None:
+    left = without(Contender.GO, KEYS)
+
+    assert set(KEYS) - set(left) == {row.key for row in ROWS if row.against is Contender.GO}
+    assert without(Contender.GO, ["up", "up-go", "idle"]) == ["up", "idle"]
+
+
+def test_every_peer_is_compared_by_speed_round_trip_and_connections() -> None:
+    for peer in (Contender.SSH_GCM, Contender.MASTER, Contender.GO):
+        figures = {(row.measure, row.figure) for row in ROWS if row.against is peer}
+
+        assert figures >= {
+            ("streams", "up"),
+            ("streams", "down"),
+            ("rtt", "p50"),
+            ("connect", "1"),
+            ("connect", "50"),
+        }
