@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -34,17 +35,30 @@ FOLDED = st.sets(GROUPS)
 
 
 @given(TUNNELS, FOLDED)
-def test_every_tunnel_is_in_exactly_one_row_in_the_order_of_the_table(
+def test_every_tunnel_is_in_exactly_one_row_and_groups_keep_the_order_of_the_table(
+    tunnels: Sequence[TunnelSnapshot], folded: set[str]
+) -> None:
+    inside = [tunnel for row in fold(tunnels, folded) for tunnel in tunnels_of(row)]
+
+    assert sorted(tunnel.name for tunnel in inside) == sorted(tunnel.name for tunnel in tunnels)
+    for group in group_names(tunnels):
+        places = [tunnels.index(tunnel) for tunnel in inside if group_of(tunnel) == group]
+        assert places == sorted(places)
+
+
+@given(TUNNELS, FOLDED)
+def test_while_a_group_is_folded_every_group_stands_in_the_place_of_its_first_tunnel(
     tunnels: Sequence[TunnelSnapshot], folded: set[str]
 ) -> None:
     rows = fold(tunnels, folded)
-
+    if not any(isinstance(row, FoldedGroup) for row in rows):
+        assert rows == tunnels
+        return
     inside = [tunnel for row in rows for tunnel in tunnels_of(row)]
-    assert sorted(tunnel.name for tunnel in inside) == sorted(tunnel.name for tunnel in tunnels)
-    for row in rows:
-        places = [tunnels.index(tunnel) for tunnel in tunnels_of(row)]
-        assert places == sorted(places)
-    firsts = [tunnels.index(tunnels_of(row)[0]) for row in rows]
+    blocks = [list(block) for _, block in groupby(inside, lambda t: group_of(t) or f"-{t.name}")]
+
+    assert len([block for block in blocks if group_of(block[0])]) == len(group_names(tunnels))
+    firsts = [tunnels.index(block[0]) for block in blocks]
     assert firsts == sorted(firsts)
 
 

@@ -41,26 +41,27 @@ def group_names(tunnels: Iterable[TunnelSnapshot]) -> list[str]:
 
 
 def fold(tunnels: Sequence[TunnelSnapshot], folded: Collection[str]) -> list[Row]:
-    """Return a row for each tunnel. A folded group has one row, in the place of its first tunnel.
+    """Return a row for each tunnel, and one for each folded group.
+
+    While a group is folded, the tunnels of every group stand together, in the place of the first.
+    Otherwise those of an unfolded group would be scattered among the rows of the folded ones.
 
     folded: the names of the folded groups.
     """
-    if not folded:
-        return list(tunnels)
-    members: dict[str, list[TunnelSnapshot]] = {name: [] for name in folded}
-    places: list[TunnelSnapshot | str] = []
+    blocks: dict[tuple[str | None, str], list[TunnelSnapshot]] = {}
     for tunnel in tunnels:
         group = group_of(tunnel)
-        if group not in members:
-            places.append(tunnel)
-            continue
-        if not members[group]:
-            places.append(group)
-        members[group].append(tunnel)
-    return [
-        FoldedGroup(place, tuple(members[place])) if isinstance(place, str) else place
-        for place in places
-    ]
+        place = (group, "") if group is not None else (None, tunnel.name)
+        blocks.setdefault(place, []).append(tunnel)
+    if not any(group in folded for group, _ in blocks):
+        return list(tunnels)
+    rows: list[Row] = []
+    for (group, _), block in blocks.items():
+        if group is not None and group in folded:
+            rows.append(FoldedGroup(group, tuple(block)))
+        else:
+            rows += block
+    return rows
 
 
 def table_rows(model: Model, ui_state: UiState) -> list[Row]:

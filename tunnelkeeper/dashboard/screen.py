@@ -189,12 +189,9 @@ def _render_table_title(
     rows: Sequence[Row], row_count: int, model: Model, ui_state: UiState, cells: int
 ) -> Line:
     """Return the title of the table. row_count: the rows for which there are lines."""
-    glyphs, sorting = ui_state.glyphs, ui_state.sorting
     count = ("class:quiet", f" {len(model.tunnels)}")
-    right: Line = []
     if ui_state.filter:
         count = ("class:quiet", f" {len(rows)} of {len(model.tunnels)}")
-        right = [("class:search", f"/{glyphs.printable(ui_state.filter.text)}")]
     title: Line = [("class:title", "tunnels"), count]
     if len(rows) > max(0, row_count):
         position = ("class:notice", f" {_describe_position(rows, row_count, ui_state.first_row)}")
@@ -203,14 +200,23 @@ def _render_table_title(
             if len(rows) == len(model.tunnels)
             else [*title, ("", " "), position]
         )
+    return pane_title(title, _describe_view(ui_state), cells, ui_state.glyphs)
+
+
+def _describe_view(ui_state: UiState) -> Line:
+    """Return the filter, the sort order and the number of marks, as far as there are any."""
+    glyphs, sorting = ui_state.glyphs, ui_state.sorting
+    facts: Line = []
+    if ui_state.filter:
+        facts.append(("class:search", f"/{glyphs.printable(ui_state.filter.text)}"))
     if sorting.problems_first:
-        right = [*right, ("class:quiet", "  problems first")]
+        facts.append(("class:quiet", "problems first"))
     if (sorting.key, sorting.is_reversed) != ("config", False):
         arrow = glyphs.descending if sorting.is_descending else glyphs.ascending
-        right = [*right, ("class:quiet", f"  by {sorting.key} {arrow}")]
+        facts.append(("class:quiet", f"by {sorting.key} {arrow}"))
     if ui_state.marked:
-        right = [*right, ("class:marked", f"  {len(ui_state.marked)} marked")]
-    return pane_title(title, right, cells, glyphs)
+        facts.append(("class:marked", f"{len(ui_state.marked)} marked"))
+    return [fragment for fact in facts for fragment in (("", "  "), fact)][1:]
 
 
 def _describe_position(rows: Sequence[Row], row_count: int, first_row: int) -> str:

@@ -69,7 +69,8 @@ def select_hints(model: Model, ui_state: UiState, selected: Row | None, cells: i
         case Confirming():
             return [Hint("y", "yes"), Hint("n", "no")]
         case Reading():
-            return [Hint("escape", "back", "Esc"), Hint("j", "down"), Hint("k", "up")]
+            moves = [Hint("space", "next page", "Space"), Hint("j", "down"), Hint("k", "up")]
+            return [Hint("escape", "back", "Esc"), *moves]
         case Answering() as answering:
             return _answering_hints(answering, model, ui_state.glyphs)
     leave = Hint("q", "quit") if ui_state.page is None else Hint("escape", "back", "Esc")
@@ -107,9 +108,7 @@ def _main_hints(model: Model, ui_state: UiState, selected: Row | None) -> list[H
         return hints + _page_hints(model.tunnels.get(ui_state.page.name))
     hints += _tunnel_hints(ui_state, selected)
     hints += [Hint("e", "edit"), Hint("/", "filter"), Hint("l", "log")]
-    if isinstance(selected, FoldedGroup):
-        hints.append(Hint("space", "unfold", "Space"))
-    elif selected is not None and group_of(selected) is not None and not ui_state.filter:
+    if _can_fold(ui_state, selected):
         hints.append(Hint("space", "fold", "Space"))
     hints += [Hint("y", "copy address"), Hint("!", "problems first")]
     hints += [Hint("o", "sort"), Hint("a", "all")]
@@ -117,6 +116,12 @@ def _main_hints(model: Model, ui_state: UiState, selected: Row | None) -> list[H
         hints.append(Hint("p", "restart gracefully"))
     hints += [Hint("R", "reload"), Hint(":", "command")]
     return hints
+
+
+def _can_fold(ui_state: UiState, selected: Row | None) -> bool:
+    if selected is None or isinstance(selected, FoldedGroup) or ui_state.filter:
+        return False
+    return group_of(selected) is not None
 
 
 def _is_connected(selected: TunnelSnapshot | None) -> bool:
@@ -149,7 +154,8 @@ def _tunnel_hints(ui_state: UiState, selected: Row | None) -> list[Hint]:
     if selected is None:
         return []
     if isinstance(selected, FoldedGroup):
-        return _hints_for_several(len(selected.tunnels))
+        unfold = Hint("enter", "unfold", ui_state.glyphs.enter)
+        return [unfold, *_hints_for_several(len(selected.tunnels))]
     label = "close" if ui_state.is_detail_open else "detail"
     enter = Hint("enter", label, ui_state.glyphs.enter)
     return [enter, *_state_hints(selected), Hint("i", "page")]
