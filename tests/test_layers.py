@@ -103,7 +103,7 @@ EDGES = (
 HARMLESS = """
     __future__ collections.abc collections.deque dataclasses enum errno fnmatch.fnmatchcase heapq
     ipaddress itertools
-    math msgspec re string textwrap tomllib typing urllib.parse
+    math msgspec re shlex string textwrap tomllib typing urllib.parse
     posixpath.join posixpath.normpath
     random.Random
     socket.AF_INET socket.AF_INET6 socket.inet_ntop

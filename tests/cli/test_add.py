@@ -12,6 +12,7 @@ from tests.control.fakes import REFUSED, RunningServer, a_tunnel
 from tunnelkeeper.cli import config_change, up
 from tunnelkeeper.config import load
 from tunnelkeeper.config.starter import HEADER
+from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +105,7 @@ def test_a_file_with_problems_is_left_alone(tool: Tool) -> None:
 
     assert done.code == 2
     assert f"{tool.config}:2: tunnels.web.hots: unknown key; did you mean 'host'?" in done.err
-    assert "nothing was changed; `tunnelkeeper edit` opens the file" in done.err
+    assert "nothing was changed\n  hint: tunnelkeeper edit\n" in done.err
 
 
 def test_a_file_that_others_can_write_is_refused_as_by_the_supervisor(tool: Tool) -> None:
@@ -221,7 +222,7 @@ def test_a_supervisor_of_another_file_is_left_alone(tool: Tool) -> None:
 
 
 def test_a_reload_that_fails_is_reported(tool: Tool, own_server: RunningServer) -> None:
-    own_server.fake.problems = ["tunnels.toml:1: bad"]
+    own_server.fake.problems = [Message("tunnels.toml:1: bad")]
     done = tool("add", "new", "relay", "-D", "1")
 
     assert done.code == 1

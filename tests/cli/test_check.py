@@ -52,13 +52,19 @@ def test_warnings_are_printed_with_exit_code_0(tool: Tool, findings: Findings) -
 
 
 def test_json_lists_problems_and_warnings_as_objects(tool: Tool, findings: Findings) -> None:
-    findings.problems.append(Problem("t.toml", 7, "tunnels.db.port", "bad"))
+    findings.problems.append(Problem("t.toml", 7, "tunnels.db.port", "bad", "write 22"))
     findings.warnings.append(Problem("t.toml", None, "", "odd"))
     done = tool("check", "--json")
 
     assert (done.code, done.err) == (2, "")
-    error = {"file": "t.toml", "line": 7, "key": "tunnels.db.port", "message": "bad"}
-    warning = {"file": "t.toml", "line": None, "key": "", "message": "odd"}
+    error = {
+        "file": "t.toml",
+        "line": 7,
+        "key": "tunnels.db.port",
+        "message": "bad",
+        "hint": "write 22",
+    }
+    warning = {"file": "t.toml", "line": None, "key": "", "message": "odd", "hint": ""}
     assert json.loads(done.out) == {
         "problems": [{"severity": "error", **error}],
         "warnings": [{"severity": "warning", **warning}],

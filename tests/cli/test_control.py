@@ -12,6 +12,7 @@ import pytest
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import control
+from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Tool
@@ -92,25 +93,31 @@ def test_reload_prints_the_changes(tool: Tool) -> None:
     assert json.loads(tool("reload", "--json").out) == {
         "changes": ["db: a forward was added"],
         "problems": [],
+        "hints": [],
     }
 
 
 def test_reload_of_an_invalid_file_prints_every_problem_and_exits_with_2(
     tool: Tool, server: RunningServer
 ) -> None:
-    server.fake.problems = ["tunnels.toml:1: bad", "tunnels.toml:2: worse"]
+    server.fake.problems = [Message("t.toml:1: bad"), Message("t.toml:2: worse", "undo it")]
     done = tool("reload")
 
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines() == [
-        *server.fake.problems,
+        "t.toml:1: bad",
+        "t.toml:2: worse",
+        "  hint: undo it",
         "tunnelkeeper: the config file has problems; nothing was changed",
     ]
     as_json = tool("reload", "--json")
     assert as_json.code == 2
     result = json.loads(as_json.out)
-    assert (result["changes"], result["problems"]) == ([], server.fake.problems)
+    assert result["changes"] == []
+    assert result["problems"] == ["t.toml:1: bad", "t.toml:2: worse"]
+    assert result["hints"] == ["", "undo it"]
     assert result["error"]["message"] == "the config file has problems; nothing was changed"
+    assert result["error"]["hints"] == ["", "undo it"]
 
 
 @pytest.mark.parametrize("command", [("reload",), ("down",), ("restart", "db"), ("down", "db")])

@@ -224,8 +224,8 @@ def test_an_import_is_added_to_the_file_and_a_taken_name_gets_a_suffix(tool: Too
 
     assert done.code == 0
     assert done.err == (
-        "relay-5432 exists already, so this one is named relay-5432-2; "
-        "--replace replaces relay-5432\n"
+        "relay-5432 exists already, so this one is named relay-5432-2\n"
+        "  hint: to replace relay-5432, add --replace\n"
     )
     assert "added relay-5432-2: a command line of autossh" in done.out
     assert tool.config.read_text().startswith(OLD)
@@ -259,7 +259,7 @@ def test_a_second_import_of_the_same_tunnel_mentions_replace(
     done = tool("import", *arguments)
 
     assert done.code == 2
-    assert f"--replace replaces {name}\nnothing was written" in done.err
+    assert f"hint: to replace {name}, add --replace\nnothing was written" in done.err
     assert tool.config.read_text() == before
     assert tool("import", source[0], "--replace", *arguments[1:]).code == 0
 

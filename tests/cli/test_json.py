@@ -238,7 +238,7 @@ def test_failure_is_one_json_value_with_the_message_of_standard_error(
 
     assert done.code == code, done.err
     error = json.loads(done.out)["error"]
-    assert set(error) == {"code", "message", "hint", "problems"}
+    assert set(error) == {"code", "message", "hint", "problems", "hints"}
     assert error["code"] == code
     assert f"tunnelkeeper: {error['message']}\n" in done.err
     assert all(f"{problem}\n" in done.err for problem in error["problems"])

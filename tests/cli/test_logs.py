@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.control.fakes import NOON, RunningServer, a_tunnel
-from tunnelkeeper.cli.logs import format_line
+from tunnelkeeper.cli.logs import format_lines
 from tunnelkeeper.control.payloads import LogEvent
 from tunnelkeeper.core.snapshot import LogRecord
 
@@ -81,6 +81,6 @@ def test_several_tunnels_are_followed_together(tool: Tool, server: RunningServer
 
 def test_a_message_is_printed_as_one_escaped_line() -> None:
     assert (
-        format_line(LogRecord(NOON, "error", "db", "a\nb\x1b[m"))
+        format_lines(LogRecord(NOON, "error", "db", "a\nb\x1b[m"))
         == f"{NOON} error   db: a\\nb\\x1b[m"
     )

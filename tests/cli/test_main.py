@@ -11,6 +11,7 @@ import pytest
 from tests.control.fakes import REFUSED, a_tunnel
 from tunnelkeeper import __version__
 from tunnelkeeper.cli import main
+from tunnelkeeper.cli.error_report import TRACEBACK_HINT
 from tunnelkeeper.cli.global_options import move_to_front
 from tunnelkeeper.cli.main import ALIASES, SUBCOMMANDS, program
 
@@ -95,7 +96,7 @@ def test_a_missing_command_is_a_usage_error_with_help(tool: Tool, words: list[st
     ("arguments", "message"),
     [
         (["stauts"], "no command 'stauts'; did you mean 'status'?"),
-        (["frobnicate"], "no command 'frobnicate' (see `tunnelkeeper --help`)"),
+        (["frobnicate"], "no command 'frobnicate'\n  hint: tunnelkeeper --help\n"),
         (["status", "--jsn"], "No such option"),
         (["wait"], "Missing argument"),
         (["restart"], "name the tunnels to restart"),
@@ -104,12 +105,16 @@ def test_a_missing_command_is_a_usage_error_with_help(tool: Tool, words: list[st
         (["--socket"], "requires an argument"),
     ],
 )
-def test_a_usage_error_is_one_line_with_exit_code_2(
+def test_a_usage_error_is_one_line_and_its_hint_with_exit_code_2(
     tool: Tool, arguments: list[str], message: str
 ) -> None:
     done = tool(*arguments)
 
-    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert (done.code, done.out, done.err.count("\n")) == (
+        2,
+        "",
+        1 if arguments == ["--socket"] else 2,
+    )
     assert done.err.startswith("tunnelkeeper: ")
     assert message in done.err
 
@@ -118,9 +123,9 @@ def test_a_usage_error_is_one_line_with_exit_code_2(
 def test_without_a_supervisor_commands_exit_with_3(tool: Tool, line: str) -> None:
     done = tool(*line.split())
 
-    reason = f"no supervisor is running at {tool.socket}"
+    reason = f"cannot connect to the supervisor at {tool.socket}: no supervisor is running"
     assert (done.code, done.out) == (3, "")
-    assert done.err == f"tunnelkeeper: {reason}; start one with `tunnelkeeper up`\n"
+    assert done.err == f"tunnelkeeper: {reason}\n  hint: tunnelkeeper up --detach\n"
 
 
 @pytest.mark.usefixtures("server")
@@ -148,7 +153,7 @@ def test_an_unknown_name_or_group_exits_with_4(tool: Tool, line: str) -> None:
         (
             ZeroDivisionError("x"),
             1,
-            "tunnelkeeper: unexpected ZeroDivisionError: x (-v shows the traceback)\n",
+            f"tunnelkeeper: unexpected ZeroDivisionError: x\n  hint: {TRACEBACK_HINT}\n",
         ),
     ],
 )
@@ -227,7 +232,7 @@ def test_a_global_option_works_after_the_command(tool: Tool, words: str) -> None
     other = tool.home / "other.sock"
 
     done = tool(*words.format(other=other).split())
-    assert (done.code, f"no supervisor is running at {other}" in done.err) == (3, True)
+    assert (done.code, f"at {other}: no supervisor is running\n" in done.err) == (3, True)
 
 
 def test_the_version_can_be_asked_for_after_the_command(tool: Tool) -> None:

@@ -14,7 +14,9 @@ from tunnelkeeper import paths
 from tunnelkeeper.cli import past_log
 from tunnelkeeper.cli.past_log import parse_lines, read_end, read_rotated
 from tunnelkeeper.control import log_files
+from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.net.rotating_file import old_file
+from tunnelkeeper.presentation.formatting import record_lines
 from tunnelkeeper.systemd.journal import read_journal
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ TEXT = """\
 a line of another program
 2026-11-29T12:00:02+01:00 info    web: up
 """
-RECORD = '{"at":"2026-11-29T11:00:03Z","level":"error","tunnel":"db","message":"lost"}\n'
+RECORD = (
+    '{"at":"2026-11-29T11:00:03Z","level":"error","tunnel":"db","message":"lost",'
+    '"hint":"start it"}\n'
+)
 
 
 @pytest.fixture
@@ -89,7 +94,10 @@ def test_a_name_selects_the_lines_of_a_tunnel(tool: Tool) -> None:
 def test_a_json_log_is_read_and_printed(tool: Tool, log_file: Path) -> None:
     log_file.write_text(TEXT + RECORD)
 
-    assert tool("logs", "-n", "1").out == "2026-11-29T11:00:03Z error   db: lost\n"
+    assert (
+        tool("logs", "-n", "1").out == "2026-11-29T11:00:03Z error   db: lost\n"
+        "2026-11-29T11:00:03Z error   db:   hint: start it\n"
+    )
     assert tool("logs", "db", "-n", "1", "--json").out == RECORD
 
 
@@ -98,7 +106,7 @@ def test_following_needs_a_supervisor(tool: Tool) -> None:
     done = tool("logs", "-f", "-n", "1")
 
     assert done.out == "2026-11-29T11:00:02Z info    web: up\n"
-    assert "no supervisor is running at" in done.err
+    assert ": no supervisor is running\n" in done.err
     assert done.code == 3
 
 
@@ -109,6 +117,7 @@ def test_the_journal_is_shown_if_it_is_newer(
     journal(
         entry(0, "tunnelkeeper 0.1.0 holds tunnels.toml"),
         entry(1, "db: refused: no", "4"),
+        entry(2, "db:   hint: start sshd", "4"),
         entry(2, [100, 98, 58, 32, 255], "3"),
         entry(3, None, "7"),
         entry(4, RECORD.strip()),
@@ -121,9 +130,11 @@ def test_the_journal_is_shown_if_it_is_newer(
     assert done.out.splitlines() == [
         "2026-11-30T12:00:00Z info    tunnelkeeper 0.1.0 holds tunnels.toml",
         "2026-11-30T12:00:01Z warning db: refused: no",
+        "2026-11-30T12:00:01Z warning db:   hint: start sshd",
         "2026-11-30T12:00:02Z error   db: \N{REPLACEMENT CHARACTER}",
         "2026-11-30T12:00:03Z debug   ",
         "2026-11-29T11:00:03Z error   db: lost",
+        "2026-11-29T11:00:03Z error   db:   hint: start it",
     ]
     asked = (tmp_path / "asked").read_text()
     assert f"_UID={os.getuid()} SYSLOG_IDENTIFIER=tunnelkeeper" in asked
@@ -141,7 +152,7 @@ def test_without_any_log_the_command_fails(tool: Tool) -> None:
     done = tool("logs")
 
     assert (done.code, done.out) == (3, "")
-    assert "no supervisor is running at" in done.err
+    assert ": no supervisor is running\n" in done.err
 
 
 def test_a_log_file_that_is_a_fifo_is_not_opened(
@@ -151,6 +162,41 @@ def test_a_log_file_that_is_a_fifo_is_not_opened(
     os.mkfifo(log_file)
 
     assert tool("logs").code == 3
+
+
+LEVELS = ("debug", "info", "warning", "error")
+PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
+
+
+@given(
+    st.lists(
+        st.builds(
+            LogRecord,
+            at=st.just("2026-11-29T11:00:03Z"),
+            level=st.sampled_from(LEVELS),
+            tunnel=st.sampled_from(["", "db", "hint"]),
+            message=PRINTABLE.map(lambda text: f"refused: {text}"),
+            hint=st.one_of(st.just(""), PRINTABLE),
+        )
+    )
+)
+def test_a_text_log_is_read_back_with_its_hints(records: list[LogRecord]) -> None:
+    lines = [line for record in records for line in record_lines(record, utc=True)]
+
+    read = parse_lines(lines)
+
+    assert [record_lines(record, utc=True) for record in read] == [
+        record_lines(record, utc=True) for record in records
+    ]
+    assert [record.hint for record in read] == [record.hint for record in records]
+
+
+def test_a_hint_without_its_message_is_a_record_of_its_own() -> None:
+    text = "2026-11-29T11:00:03Z error   db:   hint: ssh-add"
+    above = "2026-11-29T11:00:03Z error   web: lost"
+
+    for lines in ([text], [above, text], [text, text]):
+        assert [record.hint for record in parse_lines(lines)] == [""] * len(lines)
 
 
 def test_without_journalctl_there_is_no_journal(monkeypatch: pytest.MonkeyPatch) -> None:

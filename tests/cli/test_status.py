@@ -72,7 +72,9 @@ def test_the_full_reason_is_printed_below_the_table(tool: Tool, server: RunningS
     table, _, reasons = tool("status").out.partition("\n\n")
 
     assert "refused, retry in" in table
-    assert reasons == "web: backoff: refused: me@relay:22: Connection refused (is sshd running?)\n"
+    assert reasons == (
+        "web: backoff: refused: me@relay:22: Connection refused\n  hint: is sshd running?\n"
+    )
 
 
 @pytest.mark.parametrize("tunnels", [{}, {"db": a_tunnel()}, {"db": a_tunnel(), "web": BACKOFF}])

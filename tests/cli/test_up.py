@@ -161,7 +161,9 @@ def test_up_waits_for_the_tunnels_of_a_running_supervisor(
     done = tool("up", *options)
 
     assert (done.code, done.out) == (1, "up: db\n")
-    assert done.err == "web: backoff: refused: me@relay:22: Connection refused (is sshd running?)\n"
+    assert done.err == (
+        "web: backoff: refused: me@relay:22: Connection refused\n  hint: is sshd running?\n"
+    )
 
 
 @pytest.mark.usefixtures("launched")

@@ -42,7 +42,8 @@ def test_a_timeout_exits_with_5_and_the_reason(tool: Tool, server: RunningServer
 
     assert done.code == 5
     assert done.err.splitlines() == [
-        "db: backoff: refused: me@relay:22: Connection refused (is sshd running?)",
+        "db: backoff: refused: me@relay:22: Connection refused",
+        "  hint: is sshd running?",
         "tunnelkeeper: not up within 0.05 s: db",
     ]
 

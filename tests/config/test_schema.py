@@ -17,6 +17,7 @@ from tunnelkeeper.config.schema import (
     TUNNEL_KEYS,
 )
 from tunnelkeeper.core.configuration import Backoff, HostOptions, SupervisorOptions, Tunnel
+from tunnelkeeper.core.message import Message
 
 
 def option_of_host(assignment: str) -> Any:
@@ -38,7 +39,7 @@ def only_message(text: str) -> str:
         parse(text, "t.toml")
 
     (problem,) = caught.value.problems
-    return problem.message
+    return str(Message(problem.message, problem.hint))
 
 
 @pytest.mark.parametrize(
@@ -92,10 +93,13 @@ def test_a_host_key_accepts_its_values(assignment: str, value: object) -> None:
         ("hostname = ''", "expected a string, got an empty one; leave the key out instead"),
         ("hostname = 7", "expected a string in quotes, got 7"),
         ("hostname = 'u@h:22'", "write hostname = 'h', user = 'u', port = 22"),
-        ("hostname = 'u@h'", "got 'u@h'; write hostname = 'h', user = 'u'"),
-        ("hostname = '[::1]'", "got '[::1]'; write hostname = '::1'"),
+        ("hostname = 'u@h'", "got 'u@h'\n  hint: write hostname = 'h', user = 'u'"),
+        ("hostname = '[::1]'", "got '[::1]'\n  hint: write hostname = '::1'"),
         ("hostname = '-oProxyCommand=x'", "expected a host name or an address, got"),
-        ("port = '22'", "expected a port from 1 to 65535, got '22'; write it without quotes: 22"),
+        (
+            "port = '22'",
+            "expected a port from 1 to 65535, got '22'\n  hint: write it without quotes: 22",
+        ),
         ("port = true", "expected a port from 1 to 65535, got true"),
         ("port = 65536", "expected a port from 1 to 65535, got 65536"),
         ("port = []", "expected a port or several, got an empty list"),
@@ -114,13 +118,16 @@ def test_a_host_key_accepts_its_values(assignment: str, value: object) -> None:
         ('host_key_alias = "a\\nb"', "one line without control characters, got 'a\\nb'"),
         (
             "host_key_policy = 'yes'",
-            "expected 'ask', 'strict' or 'accept-new', got 'yes'; write 'strict'",
+            "expected 'ask', 'strict' or 'accept-new', got 'yes'\n  hint: write 'strict'",
         ),
         ("host_key_policy = []", "expected 'ask', 'strict' or 'accept-new', got a list"),
-        ("host_key_policy = 'acceptnew'", "got 'acceptnew'; did you mean 'accept-new'?"),
+        ("host_key_policy = 'acceptnew'", "got 'acceptnew'\n  hint: did you mean 'accept-new'?"),
         ("address_family = 'ipv4'", "expected 'any', 'inet' or 'inet6', got 'ipv4'"),
         ("bind_address = 1", "expected a string in quotes, got 1"),
-        ("compression = 'yes'", "expected true or false, got 'yes'; write true without quotes"),
+        (
+            "compression = 'yes'",
+            "expected true or false, got 'yes'\n  hint: write true without quotes",
+        ),
         ("ciphers = 'aes 128'", "expected names with commas between them"),
         ("macs = ''", "expected a string, got an empty one"),
         ("kex_algorithms = []", "expected names with commas between them"),
@@ -128,7 +135,10 @@ def test_a_host_key_accepts_its_values(assignment: str, value: object) -> None:
         ("proxy_command = ['nc']", "expected a string in quotes, got a list"),
         ("connect_timeout = 0", "expected a duration of more than 0 seconds, got 0"),
         ("keepalive_interval = 'often'", "expected a duration such as 15"),
-        ("keepalive_count_max = 0", "at least 1, got 0; to send none: keepalive_interval = 0"),
+        (
+            "keepalive_count_max = 0",
+            "at least 1, got 0\n  hint: to send none: keepalive_interval = 0",
+        ),
         ("tcp_keepalive = 'maybe'", "expected true or false, got 'maybe'"),
     ],
 )
@@ -165,7 +175,10 @@ def test_a_tunnel_key_accepts_its_values(assignment: str, value: object) -> None
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("autostart = 'no'", "expected true or false, got 'no'; write false without quotes"),
+        (
+            "autostart = 'no'",
+            "expected true or false, got 'no'\n  hint: write false without quotes",
+        ),
         ("groups = ['a b']", "expected a name of at most 64 letters, digits"),
         ("gate_time = -1", "expected a duration such as 15"),
         ("backoff = 5", "expected a table of initial, factor, max, jitter, got 5"),
@@ -174,7 +187,7 @@ def test_a_tunnel_key_accepts_its_values(assignment: str, value: object) -> None
         ("backoff = { initial = 0 }", "expected a duration of more than 0 seconds, got 0"),
         ("backoff = { initial = '2m' }", "initial (120 s) is more than max (60 s)"),
         ("backoff = { factor = 0.5 }", "expected a number from 1 to 100, got 0.5"),
-        ("backoff = { factor = '2' }", "got '2'; write it without quotes: 2"),
+        ("backoff = { factor = '2' }", "got '2'\n  hint: write it without quotes: 2"),
         ("backoff = { jitter = nan }", "expected a number from 0 to 1, got nan"),
         ("max_attempts = 1.5", "expected a whole number of at least 0, got 1.5"),
         ("max_attempts = -1", "expected a whole number of at least 0, got -1"),
@@ -217,8 +230,8 @@ def test_a_supervisor_key_accepts_its_values(assignment: str, options: Superviso
     [
         ("ssh_config = true", "expected a path in quotes, or false to read none, got true"),
         ("ssh_config = ''", "expected a string, got an empty one"),
-        ("log_level = 'warn'", "got 'warn'; did you mean 'warning'?"),
-        ("log_format = 'JSON'", "got 'JSON'; did you mean 'json'?"),
+        ("log_level = 'warn'", "got 'warn'\n  hint: did you mean 'warning'?"),
+        ("log_format = 'JSON'", "got 'JSON'\n  hint: did you mean 'json'?"),
         ("log_levle = 'info'", "unknown key; did you mean 'log_level'?"),
     ],
 )

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
+    from tunnelkeeper.core.message import Message
     from tunnelkeeper.core.questions import Change, Question
 
 NOON = "2026-11-22T12:00:00Z"
@@ -91,7 +92,7 @@ class FakeSupervisor:
     def __init__(self, *tunnels: TunnelSnapshot) -> None:
         self.tunnels = {tunnel.name: tunnel for tunnel in tunnels or (a_tunnel(),)}
         self.records = [LogRecord(NOON, "info", "db", "up"), LogRecord(NOON, "info", "", "started")]
-        self.problems: list[str] = []
+        self.problems: list[Message] = []
         self.tables: dict[str, dict[str, object]] = {}
         self.opened_state = "up"
         self.ended: list[str] = []

@@ -14,6 +14,7 @@ from tunnelkeeper.control.client import Client
 from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode, ProtocolError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.snapshot import LogRecord
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ def test_a_socket_without_a_listener_is_no_supervisor(tmp_path: Path) -> None:
         sock.bind(str(stale))
 
     for path in (tmp_path / "control.sock", stale, stale / "control.sock"):
-        with pytest.raises(NoSupervisorError, match="tunnelkeeper up"):
+        with pytest.raises(NoSupervisorError, match=r"no supervisor is running$") as caught:
             Client(path)
+        assert caught.value.hint == "tunnelkeeper up --detach"
 
 
 def test_an_unusable_path_is_an_error_with_its_name(tmp_path: Path) -> None:
@@ -81,14 +83,14 @@ def test_an_unusable_path_is_an_error_with_its_name(tmp_path: Path) -> None:
 def test_an_error_response_is_raised_with_code_and_problems(
     server: RunningServer,
 ) -> None:
-    server.fake.problems = ["tunnels.toml:1: bad"]
+    server.fake.problems = [Message("tunnels.toml:1: bad", "write it well")]
     with Client(server.path) as client:
         with pytest.raises(RemoteError) as caught:
             client.reload()
 
         assert (caught.value.code, caught.value.problems) == (
             ErrorCode.BAD_CONFIG,
-            server.fake.problems,
+            (Message("tunnels.toml:1: bad", "write it well"),),
         )
         assert client.version().pid == os.getpid()
 
@@ -167,7 +169,7 @@ def test_the_answer_of_another_program_is_shown(tmp_path: Path, answer: bytes, s
 
     message = str(caught.value)
     assert message.startswith(f"{path} is a socket of another program, which {shown}")
-    assert message.endswith("; choose another path with --socket")
+    assert caught.value.hint == "choose another path with --socket PATH"
     assert len(message) < len(str(path)) + 200
 
 
@@ -176,7 +178,7 @@ def test_a_datagram_socket_is_that_of_another_program(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(path))
 
-        with pytest.raises(ForeignSocketError, match="is a socket of another program; choose"):
+        with pytest.raises(ForeignSocketError, match=r"is a socket of another program$"):
             Client(path)
 
 

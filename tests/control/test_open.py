@@ -11,6 +11,7 @@ from tunnelkeeper.control.client import Client
 from tunnelkeeper.control.client_errors import RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.control.payloads import OpenParams
+from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,9 +69,9 @@ def test_the_time_of_a_tunnel_has_limits(server: RunningServer, seconds: float) 
 
 
 def test_the_problems_of_a_tunnel_are_listed(server: RunningServer) -> None:
-    server.fake.problems = ["local: listens on localhost:5432 already"]
+    server.fake.problems = [Message("local: listens on localhost:5432 already", "end it")]
     with Client(server.path) as client, pytest.raises(RemoteError) as refused:
         client.open(TABLE)
 
     assert refused.value.code == ErrorCode.BAD_CONFIG
-    assert refused.value.problems == server.fake.problems
+    assert list(refused.value.problems) == server.fake.problems

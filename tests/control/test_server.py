@@ -19,6 +19,7 @@ from tunnelkeeper.control.client_connection import BACKLOG_LIMIT
 from tunnelkeeper.control.jsonrpc import REQUEST_LIMIT, ErrorCode
 from tunnelkeeper.control.payloads import LogEvent, RemovedEvent, TunnelEvent
 from tunnelkeeper.control.server import ControlServer
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
 
 if TYPE_CHECKING:
@@ -118,12 +119,16 @@ async def test_tunnels_are_selected_by_name_or_group(
 async def test_an_invalid_file_is_error_bad_config_with_every_problem(
     server: RunningControlServer,
 ) -> None:
-    server.fake.problems = ["tunnels.toml:1: bad", "tunnels.toml:2: worse"]
+    server.fake.problems = [Message("t.toml:1: bad"), Message("t.toml:2: worse", "undo it")]
     async with server.connect() as client:
         answer = await client.call("reload")
 
     assert answer["error"]["code"] == ErrorCode.BAD_CONFIG
-    assert answer["error"]["data"] == {"problems": server.fake.problems}
+    assert answer["error"]["data"] == {
+        "problems": ["t.toml:1: bad", "t.toml:2: worse"],
+        "hint": "",
+        "hints": ["", "undo it"],
+    }
 
 
 async def test_logs_returns_the_newest_records(server: RunningControlServer) -> None:

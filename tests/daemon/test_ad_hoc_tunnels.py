@@ -17,6 +17,7 @@ from tunnelkeeper.control.api import (
     TunnelRefusedError,
 )
 from tunnelkeeper.control.payloads import OpenParams, RemovedEvent, TunnelEvent
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.daemon import ad_hoc_tunnels
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ async def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> Non
 
         with pytest.raises(TunnelRefusedError) as refused:
             await open_tunnel(harness, name)
-        assert refused.value.problems == (f"there is a tunnel {name} already; choose another name",)
+        problem = Message(
+            f"there is a tunnel {name} already", "choose another name with --name NAME"
+        )
+        assert refused.value.problems == (problem,)
 
 
 async def test_the_tables_of_the_file_apply_as_to_a_tunnel_in_it(tmp_path: Path) -> None:
@@ -114,7 +118,7 @@ async def test_a_bad_table_is_refused_as_the_config_check_does(
         with pytest.raises(TunnelRefusedError) as refused:
             await harness.supervisor.open(OpenParams(table))
 
-        assert refused.value.problems[0].startswith(problem)
+        assert str(refused.value.problems[0]).startswith(problem)
         assert harness.states() == {"db": "stopped"}
 
 
@@ -263,7 +267,8 @@ async def test_a_file_with_the_name_of_an_ad_hoc_tunnel_and_other_settings_is_re
             await harness.supervisor.reload()
 
         [problem] = rejected.value.problems
-        assert "tunnels.relay: an ad-hoc tunnel of this name is open" in problem
+        assert "tunnels.relay: an ad-hoc tunnel of this name is open" in problem.text
+        assert problem.hint == "tunnelkeeper stop relay"
         assert [*harness.states()] == ["db", "relay"]
         await harness.supervisor.stop(["relay"], None)
         assert await harness.supervisor.reload() == ["db: removed", "relay: added"]

@@ -16,6 +16,7 @@ from tests.dashboard.fake_terminal import DashboardTerminal, running_dashboard
 from tests.dashboard.sample_model import ALL, AWAY, DB
 from tunnelkeeper.control.payloads import TunnelEvent
 from tunnelkeeper.control.server import ControlServer
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.dashboard.effects import StartError
 
 if TYPE_CHECKING:
@@ -127,11 +128,12 @@ async def test_keys_open_detail_log_and_help_and_sort(path: Path) -> None:
 
 async def test_a_failed_reload_shows_all_problems(path: Path) -> None:
     async with connected_dashboard(path) as (terminal, fake):
-        fake.problems = ["tunnels.toml:5: unknown key", "tunnels.toml:9: unknown host"]
+        problem = Message("tunnels.toml:5: unknown key", "'host'")
+        fake.problems = [problem, Message("tunnels.toml:9: unknown host")]
         terminal.press("R")
         await terminal.wait_for("reload the config file?")
         terminal.press("y")
-        await terminal.wait_for(*fake.problems, "nothing was changed")
+        await terminal.wait_for(*problem.lines, "unknown host", "nothing was changed")
         terminal.press("q")
         fake.problems = []
         await terminal.wait_for("following")

@@ -10,6 +10,7 @@ import pytest
 from tests.dashboard.fake_terminal import running_dashboard
 from tests.dashboard.sample_model import ControllerHarness
 from tests.dashboard.test_app import running_supervisor
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.dashboard.effects import EditError
 from tunnelkeeper.dashboard.ui_state import EditConfig
 
@@ -54,7 +55,7 @@ async def test_problems_that_the_supervisor_finds_fill_a_page(path: Path) -> Non
         running_dashboard(path, edit=lambda *_: True) as terminal,
     ):
         await terminal.wait_for("stuck", "following")
-        fake.problems = ["tunnels.toml:5: unknown key"]
+        fake.problems = [Message("tunnels.toml:5: unknown key")]
         terminal.press("e")
         await terminal.wait_for("tunnels.toml:5: unknown key", "Esc back")
 

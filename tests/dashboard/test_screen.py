@@ -50,7 +50,9 @@ def test_every_screen_has_exactly_the_size_of_the_terminal(
             harness.model.on_disconnect("no supervisor is running", 990)
         case "no supervisor":
             harness.controller.model = Model()
-            harness.controller.model.on_disconnect("no supervisor is running at /run/x", 990)
+            harness.controller.model.on_disconnect(
+                "cannot connect to the supervisor at /run/x", 990
+            )
     lines = lines_of(harness.draw(cells, height))
 
     assert len(lines) == height
@@ -176,11 +178,11 @@ def test_a_disconnected_screen_has_a_notice_and_no_colours() -> None:
 
 def test_without_a_supervisor_the_screen_shows_the_reason_and_the_keys() -> None:
     model = Model()
-    model.on_disconnect("no supervisor is running at /run/x.sock", 990)
+    model.on_disconnect("cannot connect to the supervisor at /run/x.sock", 990)
     controller = Controller(model, UiState(UNICODE), lambda _action: None)
     text = "\n".join(text_of(line) for line in lines_of(controller.draw(NOW, 80, 24)))
 
-    assert "no supervisor is running at /run/x.sock" in text
+    assert "cannot connect to the supervisor at /run/x.sock" in text
     assert "u starts one, q quits" in text
 
 

@@ -74,7 +74,7 @@ def make_link(path: Path) -> None:
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "which answered 'HTTP/1.1 400 Bad Request'"),
         (b'{"jsonrpc":"1.0"}\n', "which answered '{"),
         (b"\0\0", r"which answered '\x00\x00'"),
-        (b"", "no supervisor is running at"),
+        (b"", ": no supervisor is running\n"),
     ],
     ids=["http", "json", "binary", "closes"],
 )

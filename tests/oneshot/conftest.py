@@ -34,7 +34,9 @@ class ConfigFile:
         tunnel = '[tunnels.db]\nhost = "relay"\nremote = "2201:localhost:22"\n'
         self.path.write_text(head + tunnel + "".join(f"{line}\n" for line in lines) + more)
         problems, warnings = check.check(str(self.path))
-        return [str(problem) for problem in problems], [str(warning) for warning in warnings]
+        return [str(each.full_message) for each in problems], [
+            str(each.full_message) for each in warnings
+        ]
 
     def at_key(self, key: str, line: int = 9) -> str:
         """Return the place of a key of the tunnel and the host."""

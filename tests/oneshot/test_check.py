@@ -207,7 +207,7 @@ def test_a_host_that_ssh_cannot_look_up_is_a_problem(file: ConfigFile, tmp_path:
     [problem] = problems
     assert problem.startswith(f"{file.where}: ssh cannot look relay up: ")
     assert "prot" in problem.lower()
-    assert "(to reproduce: ssh -G" in problem
+    assert "\n  hint: to reproduce: ssh -G" in problem
 
 
 def test_an_unsupported_directive_of_ssh_config_is_a_warning(
@@ -246,7 +246,7 @@ def test_a_forward_of_ssh_config_that_no_tunnel_has_is_a_warning(
     assert problems == []
     text = "relay: the local forward localhost:8080:intranet:80 of ssh_config is not used"
     assert [warning for warning in warnings if warning.startswith(f"{file.where}: ")] == [
-        f"{file.where}: {text} (add it to `local`, or remove it from ssh_config)"
+        f"{file.where}: {text}\n  hint: add it to `local`, or remove it from ssh_config"
     ]
 
 

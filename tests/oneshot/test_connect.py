@@ -127,8 +127,8 @@ def test_a_host_that_refuses_is_reported_with_a_hint(
     assert connect.connect(config(sandbox), f"127.0.0.1:{port}", "localhost:80", pump) == 1
 
     assert capsys.readouterr().err == (
-        f"tunnelkeeper: refused: {USER}@127.0.0.1:{port}: connection refused "
-        "(is the SSH server running, and is the port right?)\n"
+        f"tunnelkeeper: refused: {USER}@127.0.0.1:{port}: connection refused\n"
+        "  hint: is the SSH server running, and is the port right?\n"
     )
     assert pump.answer is None
 

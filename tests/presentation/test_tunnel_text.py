@@ -58,7 +58,7 @@ def test_a_login_that_waits_for_its_user_is_described_by_what_it_waits_for() -> 
 def test_the_failure_of_a_replacement_is_shown_in_full() -> None:
     tunnel = a_tunnel(replacement=ReplacementSnapshot("backoff", failure=REFUSED))
 
-    [reason] = failure_lines(tunnel)
+    reason, _ = failure_lines(tunnel)
     assert reason.startswith(f"db: not replaced: {REFUSED.cause}: {REFUSED.hop}: {REFUSED.message}")
 
 
@@ -78,14 +78,16 @@ def test_the_failure_of_a_forward_is_shown_for_the_tunnel() -> None:
 def test_the_reason_is_shown_in_full_with_the_hint() -> None:
     tunnel = a_tunnel(state="backoff", failure=REFUSED)
 
-    line = "db: backoff: refused: me@relay:22: Connection refused (is sshd running?)"
-    assert failure_lines(tunnel) == [line]
+    assert failure_lines(tunnel) == [
+        "db: backoff: refused: me@relay:22: Connection refused",
+        "  hint: is sshd running?",
+    ]
 
 
 def test_a_long_reason_is_not_truncated() -> None:
     failure = msgspec.structs.replace(REFUSED, message="x" * 300, hint="y" * 1000)
 
-    assert failure_lines(a_tunnel(state="blocked", failure=failure))[0].endswith("y)")
+    assert failure_lines(a_tunnel(state="blocked", failure=failure))[1] == "  hint: " + "y" * 1000
 
 
 def test_a_tunnel_that_is_up_has_no_failure_and_a_stopped_one_is_described() -> None:
@@ -108,11 +110,15 @@ def test_a_server_that_ignores_keepalives_has_a_line_while_it_is_connected() -> 
 
 def test_control_characters_from_other_machines_are_escaped() -> None:
     evil = msgspec.structs.replace(REFUSED, message="\x1b[2J\nfake: up", hop="")
+    evil = msgspec.structs.replace(evil, hint="is sshd running?\x1b[m")
     tunnel = a_tunnel(
         state="backoff", failure=evil, host="\x1b]0;x\a", forwards=[a_forward(connect="\u202eevil")]
     )
 
-    assert failure_lines(tunnel) == ["db: backoff: refused: \\x1b[2J\\nfake: up (is sshd running?)"]
+    assert failure_lines(tunnel) == [
+        "db: backoff: refused: \\x1b[2J\\nfake: up",
+        "  hint: is sshd running?\\x1b[m",
+    ]
     assert format_host_chain(tunnel).isprintable()
     assert format_forward(tunnel.forwards[0]).isprintable()
 

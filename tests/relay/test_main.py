@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fake_clock import settle
 from tunnelkeeper.core.snapshot import LogRecord
-from tunnelkeeper.presentation.formatting import format_record
+from tunnelkeeper.presentation.formatting import record_lines
 from tunnelkeeper.relay import main
 from tunnelkeeper.relay.access_control import AccessControl
 from tunnelkeeper.relay.config import ConfigSource
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 def test_a_log_line_has_the_format_of_the_supervisor() -> None:
     record = logging.makeLogRecord(
         {"levelname": "WARNING", "msg": "%s is refused", "args": ("box",), "created": 1.5}
+        | {"hint": "add it"}
     )
-    as_the_supervisors = LogRecord("1970-01-01T00:00:01Z", "warning", "", "box is refused")
+    as_the_supervisors = LogRecord(
+        "1970-01-01T00:00:01Z", "warning", "", "box is refused", "add it"
+    )
 
-    assert LineFormatter().format(record) == format_record(as_the_supervisors)
+    assert LineFormatter().format(record).splitlines() == record_lines(as_the_supervisors)
 
 
 class SignalledRelay:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.ssh.attempts import failure_of
 from tests.ssh.server import serve
 from tunnelkeeper.core.failures import Cause
-from tunnelkeeper.core.text import RECORD_LIMIT, with_hint
+from tunnelkeeper.core.text import RECORD_LIMIT
 from tunnelkeeper.ssh.errors import to_failure
 from tunnelkeeper.ssh.negotiation import (
     AlgorithmKind,
@@ -66,7 +66,7 @@ def text_of(mismatch: Mismatch | None) -> str:
     assert mismatch is not None
     failure = to_failure(NoCommonAlgorithmError(mismatch), "hop", "key_exchange")
     assert failure.cause is Cause.KEY_EXCHANGE
-    return with_hint(failure.message, failure.hint)
+    return f"{failure.message} ({failure.hint})"
 
 
 def test_common_algorithms_are_no_mismatch() -> None:

@@ -68,25 +68,36 @@ def test_a_line_for_journald_has_a_priority_prefix_and_no_time(
     event_log = EventLog(clock, out, for_journald=True)
     for level in LEVELS[1:]:
         event_log.write(level, "db", "text")
+    event_log.write("error", "db", "text", "hint")
     event_log.format = "json"
-    event_log.write("error", "", "as JSON")
+    event_log.write("error", "", "as JSON", "hint")
 
     *lines, last = out.getvalue().splitlines()
 
-    assert lines == ["<6>db: text", "<4>db: text", "<3>db: text"]
+    with_hint = ["<3>db: text", "<3>db:   hint: hint"]
+    assert lines == ["<6>db: text", "<4>db: text", "<3>db: text", *with_hint]
     assert json.loads(last.removeprefix("<3>"))["message"] == "as JSON"
+
+
+def test_a_hint_is_a_second_line_with_the_same_start(event_log: EventLog, out: io.StringIO) -> None:
+    event_log.write("warning", "db", "refused", "is sshd running?\x1b[m\nup")
+
+    first, second = out.getvalue().splitlines()
+    assert first.removesuffix("refused") == second.partition("  hint: ")[0]
+    assert second.endswith("warning db:   hint: is sshd running?\\x1b[m\\nup")
 
 
 def test_a_json_line_has_the_same_fields(event_log: EventLog, out: io.StringIO) -> None:
     event_log.format = "json"
 
-    event_log.write("error", "db", 'blocked: "denied"')
+    event_log.write("error", "db", 'blocked: "denied"', "add the key")
 
     assert json.loads(out.getvalue()) == {
         "at": "2026-11-22T12:00:00Z",
         "level": "error",
         "tunnel": "db",
         "message": 'blocked: "denied"',
+        "hint": "add the key",
     }
     assert out.getvalue().count("\n") == 1
 

@@ -25,7 +25,7 @@ from tunnelkeeper.core.states import (
     Stopping,
     Up,
 )
-from tunnelkeeper.tunnel.log_messages import transition_message
+from tunnelkeeper.tunnel.log_messages import LogMessage, transition_message
 
 NOW = 1000.0
 LIFE = LiveConnection(NOW, FailedAttempts(), NOW + 30, inf)
@@ -43,59 +43,67 @@ BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        (Stopped(), Connecting(), ("info", "connecting")),
-        (Connecting(), Up(LIFE), ("info", "up: connected")),
+        (Stopped(), Connecting(), LogMessage("info", "connecting")),
+        (Connecting(), Up(LIFE), LogMessage("info", "up: connected")),
         (
             Connecting(FailedAttempts(1)),
             Up(LIFE),
-            ("info", "up: connected after one failed attempt"),
+            LogMessage("info", "up: connected after one failed attempt"),
         ),
         (
             Connecting(FailedAttempts(7)),
             Up(LIFE),
-            ("info", "up: connected after 7 failed attempts"),
+            LogMessage("info", "up: connected after 7 failed attempts"),
         ),
         (Up(LIFE), Up(TRUSTED), None),
         (Degraded(LIFE, BUSY), Degraded(TRUSTED, BUSY), None),
         (
             Up(LIFE),
             Degraded(LIFE, BUSY),
-            ("warning", "degraded: remote_port_busy: me@relay:22: 2222 is taken (end it)"),
+            LogMessage(
+                "warning", "degraded: remote_port_busy: me@relay:22: 2222 is taken", "end it"
+            ),
         ),
-        (Degraded(LIFE, BUSY), Up(LIFE), ("info", "every forward works again")),
+        (Degraded(LIFE, BUSY), Up(LIFE), LogMessage("info", "every forward works again")),
         (
             Connecting(),
             Blocked(FailedAttempts(1), inf, DENIED),
-            ("error", "auth: me@relay:22: no key"),
+            LogMessage("error", "auth: me@relay:22: no key"),
         ),
         (
             Up(LIFE),
             BackingOff(FailedAttempts(1), NOW + 1.84, LOST),
-            ("warning", "lost: me@relay:22: connection lost; trying again, next in 1.8 s"),
+            LogMessage(
+                "warning", "lost: me@relay:22: connection lost; trying again, next in 1.8 s"
+            ),
         ),
         (
             BackingOff(FailedAttempts(2), NOW, LOST),
             Connecting(FailedAttempts(2)),
-            ("debug", "connecting, attempt 3"),
+            LogMessage("debug", "connecting, attempt 3"),
         ),
         (
             Connecting(),
             Blocked(FailedAttempts(1), NOW + 300, DENIED),
-            ("error", "blocked: auth: me@relay:22: no key; trying again in 300 s"),
+            LogMessage("error", "blocked: auth: me@relay:22: no key; trying again in 300 s"),
         ),
         (
             Connecting(),
             Blocked(FailedAttempts(3), inf, TOO_MANY),
-            ("error", "blocked: too_many_attempts: me@relay:22: gave up"),
+            LogMessage("error", "blocked: too_many_attempts: me@relay:22: gave up"),
         ),
-        (Up(LIFE), Stopping(then_start=True), ("info", "closing the connection to reconnect")),
+        (
+            Up(LIFE),
+            Stopping(then_start=True),
+            LogMessage("info", "closing the connection to reconnect"),
+        ),
         (Up(LIFE), Stopping(), None),
         (Stopping(), Stopping(then_start=True), None),
-        (Stopping(), Stopped(), ("info", "stopped")),
+        (Stopping(), Stopped(), LogMessage("info", "stopped")),
     ],
 )
 def test_every_transition_has_its_message(
-    old: State, new: State, expected: tuple[str, str] | None
+    old: State, new: State, expected: LogMessage | None
 ) -> None:
     assert transition_message(old, new, NOW, None, None) == expected
 
@@ -106,17 +114,17 @@ def test_every_transition_has_its_message(
         (
             NoReplacement(),
             ReplacementConnecting(FailedAttempts()),
-            ("info", "replacing the connection: opening a new one beside it"),
+            LogMessage("info", "replacing the connection: opening a new one beside it"),
         ),
         (
             ReplacementBackoff(FailedAttempts(1), NOW, LOST),
             ReplacementConnecting(FailedAttempts(1)),
-            ("debug", "replacing the connection, attempt 2"),
+            LogMessage("debug", "replacing the connection, attempt 2"),
         ),
         (
             ReplacementConnecting(FailedAttempts()),
             Draining(LIFE, NOW + 300),
-            (
+            LogMessage(
                 "info",
                 TAKEN_OVER,
             ),
@@ -124,7 +132,7 @@ def test_every_transition_has_its_message(
         (
             ReplacementConnecting(FailedAttempts()),
             ReplacementBackoff(FailedAttempts(1), NOW + 2, DENIED),
-            (
+            LogMessage(
                 "warning",
                 f"the connection cannot be replaced, and stays: {DENIED}; trying again in 2.0 s",
             ),
@@ -132,7 +140,7 @@ def test_every_transition_has_its_message(
         (
             Draining(LIFE, NOW + 9),
             ReplacementBackoff(FailedAttempts(1), inf, DENIED),
-            (
+            LogMessage(
                 "warning",
                 f"the new connection ended, and the old one is used again: {DENIED}",
             ),
@@ -141,14 +149,18 @@ def test_every_transition_has_its_message(
         (
             Draining(LIFE, NOW),
             Closing(),
-            ("warning", "drain_timeout: closing the open channels of the old connection"),
+            LogMessage("warning", "drain_timeout: closing the open channels of the old connection"),
         ),
-        (Closing(), NoReplacement(), ("info", "the old connection is closed")),
-        (Draining(LIFE, NOW + 9), NoReplacement(), ("info", "the old connection is closed")),
+        (Closing(), NoReplacement(), LogMessage("info", "the old connection is closed")),
+        (
+            Draining(LIFE, NOW + 9),
+            NoReplacement(),
+            LogMessage("info", "the old connection is closed"),
+        ),
     ],
 )
 def test_every_step_of_a_replacement_has_its_message(
-    old: Replacement, new: Replacement, expected: tuple[str, str] | None
+    old: Replacement, new: Replacement, expected: LogMessage | None
 ) -> None:
     assert transition_message(Up(LIFE, old), Up(TRUSTED, new), NOW, None, None) == expected
     assert (
@@ -164,7 +176,7 @@ def test_a_connection_lost_during_its_replacement_is_logged() -> None:
         NOW,
         None,
         None,
-    ) == (
+    ) == LogMessage(
         "warning",
         "lost: me@relay:22: connection lost; another connection is on its way already",
     )
@@ -176,7 +188,6 @@ def test_a_repeated_failure_is_logged_at_debug_level() -> None:
     first = transition_message(Connecting(), backing_off, NOW, None, LOST)
     second = transition_message(Connecting(), backing_off, NOW, None, REFUSED)
 
-    message = (
-        "refused: me@relay:22: connection refused (is it running?); trying again, next in 2.0 s"
-    )
-    assert (first, second) == (("warning", message), ("debug", message))
+    text = "refused: me@relay:22: connection refused; trying again, next in 2.0 s"
+    assert first == LogMessage("warning", text, "is it running?")
+    assert second == LogMessage("debug", text, "is it running?")

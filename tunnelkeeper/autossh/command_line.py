@@ -172,7 +172,7 @@ class _Parser:
                 continue
             if argument.startswith("--"):
                 raise CommandLineError(
-                    f"unknown option {argument}; {STRICT} must be the first argument"
+                    f"unknown option {argument}", f"{STRICT} must be the first argument"
                 )
             self.position += 1
             yield from self._cluster(argument[1:], extra)

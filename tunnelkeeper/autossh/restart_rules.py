@@ -40,7 +40,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class ProgramExit:
-    """Exit with a code. message: for the log.
+    """Exit with a code. message, hint: for the log.
 
     is_error: log it as an error. autossh logs only an exit within the gate time as one.
     """
@@ -48,6 +48,7 @@ class ProgramExit:
     code: int
     message: str
     is_error: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

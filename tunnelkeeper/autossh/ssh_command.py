@@ -39,7 +39,14 @@ _KEYWORDS = {"dynamicforward": "D", "localforward": "L", "remoteforward": "R"}
 
 
 class CommandLineError(ValueError):
-    """Raised for an invalid command line or variable. The text says what was expected."""
+    """Raised for an invalid command line or variable. The text says what was expected.
+
+    hint: what to do about it, or empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Purpose(Enum):

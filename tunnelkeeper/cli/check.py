@@ -12,6 +12,7 @@ from tunnelkeeper.cli.json_output import is_requested, json_option, set_result
 from tunnelkeeper.config import Problem
 from tunnelkeeper.control.unix_socket import path_problem
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -60,12 +61,13 @@ def _as_object(problem: Problem, severity: Severity) -> dict[str, object]:
         "line": problem.line,
         "key": problem.key,
         "message": problem.message,
+        "hint": problem.hint,
     }
 
 
 def print_findings(findings: launch.Findings) -> None:
-    """Print problems and warnings to stderr, a line each."""
+    """Print problems and warnings to stderr, a line each, and their hints below."""
     for problem in findings.problems:
-        click.echo(str(problem), err=True)
+        click.echo(str(problem.full_message), err=True)
     for warning in findings.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(str(Message(f"warning: {warning}", warning.hint)), err=True)

@@ -14,6 +14,7 @@ from tunnelkeeper.config import ConfigError
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.importing import config_file
 
@@ -60,8 +61,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 def invalid_file_error(problems: Iterable[Problem]) -> CommandError:
     """Return the error for a file that has to be mended first."""
-    lines = [*map(str, problems), "nothing was changed; `tunnelkeeper edit` opens the file"]
-    return CommandError("\n".join(lines), ExitCode.USAGE)
+    lines = [*ConfigError(problems).lines, "nothing was changed"]
+    return CommandError("\n".join(lines), ExitCode.USAGE, "tunnelkeeper edit")
 
 
 def refused_change_error(error: ConfigError) -> CommandError:
@@ -69,7 +70,11 @@ def refused_change_error(error: ConfigError) -> CommandError:
 
     Lines are left out: they are those of a text that is not written.
     """
-    lines = [": ".join(filter(None, (each.key, each.message))) for each in error.problems]
+    lines = [
+        line
+        for each in error.problems
+        for line in Message(": ".join(filter(None, (each.key, each.message))), each.hint).lines
+    ]
     return CommandError("\n".join([*lines, "nothing was changed"]), ExitCode.USAGE)
 
 
@@ -120,10 +125,11 @@ def reload_supervisor(settings: Settings) -> tuple[Client, list[str]] | None:
     ) as error:  # OSError: TimeoutError
         if client is not None:
             client.close()
-        problems = error.problems if isinstance(error, RemoteError) else []
-        reason = "\n".join([str(error), *problems])
+        problems = error.problems if isinstance(error, RemoteError) else ()
+        reason = "\n".join([str(error), *map(str, problems)])
         raise CommandError(
-            f"the file was changed, but the supervisor has not reloaded it: {reason}"
+            f"the file was changed, but the supervisor has not reloaded it: {reason}",
+            hint=getattr(error, "hint", ""),
         ) from error
     text = printable("; ".join(changes) or "nothing changed", 1000)
     print_text(f"the running supervisor has reloaded the file: {text}")

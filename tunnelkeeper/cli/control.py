@@ -19,6 +19,7 @@ from tunnelkeeper.cli.wait import NO_ANSWERS, SETTLE_TIMEOUT, is_settled, wait_u
 from tunnelkeeper.control import lock_files
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.systemd import systemctl
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ def reload(settings: Settings) -> int:
         try:
             changes = client.reload()
         except RemoteError as error:
-            set_result(Reloaded([], error.problems or [error.message]))
+            problems = error.problems or (Message(error.message, error.hint),)
+            texts, hints = [each.text for each in problems], [each.hint for each in problems]
+            set_result(Reloaded([], texts, hints))
             raise
     set_result(Reloaded(changes))
     print_text("\n".join(changes) if changes else "nothing changed")

@@ -133,8 +133,7 @@ def supervisor_starter(settings: Settings) -> Callable[[str | None], Callable[[]
         try:
             load(config)
         except ConfigError as error:
-            problems = tuple(str(problem) for problem in error.problems)
-            raise StartError("the config file has problems", problems) from error
+            raise StartError("the config file has problems", tuple(error.lines)) from error
         try:
             log = background.log_for(socket, os.environ)
             arguments = launch.command_line(config, socket, (), None, log)

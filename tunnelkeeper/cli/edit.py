@@ -139,7 +139,7 @@ def _begin(path: Path) -> _Edit:
     try:
         text, mark = config_file.read_unchecked(path)
     except ConfigError as error:
-        raise CommandError("\n".join(map(str, error.problems)), ExitCode.USAGE) from error
+        raise CommandError("\n".join(error.lines), ExitCode.USAGE) from error
     original = text if path.exists() else None
     # With its suffix, editors know the language.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".toml", dir=folder)
@@ -205,12 +205,12 @@ def _write_if_valid(edit: _Edit, text: str) -> str:
     try:
         parse(text, str(edit.path))
     except ConfigError as error:
-        return "\n".join(map(str, error.problems))
+        return "\n".join(error.lines)
     with config_change.locked(edit.copy.parent):
         try:
             now = config_file.read_unchecked(edit.path)[0] if edit.path.exists() else None
         except ConfigError as error:
-            return "\n".join(map(str, error.problems))
+            return "\n".join(error.lines)
         if now != edit.original:
             raise CommandError(
                 f"{config_change.shown(edit.path)} was changed by another program meanwhile; your "

@@ -15,6 +15,7 @@ import click
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option
 from tunnelkeeper.cli.settings import CommandError
+from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +133,7 @@ def unit(
                 each, run.resolver.facts, is_user=user, trusts_files=trust
             )
         except UnreadableError as error:
-            found = [NotImportable(each, str(error))]
+            found = [NotImportable.because(each, error)]
         findings += found or [NotImportable(each, "it runs neither ssh nor autossh")]
     return run.finish(run.resolver.resolve(findings))
 
@@ -153,7 +154,7 @@ def crontab(settings: Settings, file: str | None, write: bool, replace: bool, tr
     try:
         findings = readers.read_crontab_commands(file, run.resolver.facts, trusts_file=trust)
     except UnreadableError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), hint=error.hint) from error
     if not findings:
         raise CommandError(f"{file or 'crontab -l'}: no line starts ssh or autossh")
     return run.finish(run.resolver.resolve(findings))
@@ -185,7 +186,7 @@ def ssh_config(
     try:
         names = read_host_names(run.resolver.target_ssh_config, run.resolver.facts.home)
     except UnreadableError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), hint=error.hint) from error
     known = [name for name in names.hosts if not patterns or _matches(name, patterns)]
     named = [each for each in patterns if _NO_HOST.isdisjoint(each)]
     hosts = list(dict.fromkeys([*known, *named]))
@@ -193,7 +194,7 @@ def ssh_config(
     others = [each for each in dict.fromkeys(names.patterns) if each != "*"]
     if others and not patterns:
         skipped = ", ".join(others)
-        run.warn(f"patterns are skipped: {skipped} (name a host to import it)")
+        run.warn(Message(f"patterns are skipped: {skipped}", "name a host to import it"))
     meant = [
         outcome
         for host, outcome in zip(hosts, outcomes, strict=True)
@@ -231,5 +232,5 @@ def _import_command_line(run: ImportRun, program: Program, arguments: tuple[str,
             for each in commands
         ]
     except UnreadableError as error:
-        findings = [NotImportable(origin, str(error))]
+        findings = [NotImportable.because(origin, error)]
     return run.finish(run.resolver.resolve(findings))

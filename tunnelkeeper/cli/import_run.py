@@ -15,6 +15,7 @@ from tunnelkeeper.cli.results import Imported, ImportedResult, NotImported
 from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.importing import config_file
 from tunnelkeeper.importing.deduplicate import deduplicate
@@ -56,7 +57,7 @@ class ImportRun:
                 self._file.configuration if self._file else None, trusts_files=self.trusts_files
             )
         except UnreadableError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(str(error), hint=error.hint) from error
 
     def finish(self, outcomes: Sequence[Outcome]) -> int:
         """Print or write the tunnels, and report the others. Return the exit code."""
@@ -80,12 +81,12 @@ class ImportRun:
         else:
             print_text(format_tunnels(tunnels), nl=False)
         for each in refused:
-            report(f"not imported: {each}")
+            report(each.message.about("not imported"))
         set_result(
             Imported(
                 str(file.path) if file is not None and tunnels else None,
                 [_result_of(each, file) for each in tunnels],
-                [NotImported(each.origin, each.reason) for each in refused],
+                [NotImported(each.origin, each.reason, each.hint) for each in refused],
                 self._warnings,
             )
         )
@@ -108,7 +109,10 @@ class ImportRun:
         self, file: ConfigFile, tunnels: Sequence[ImportedTunnel], renamed: Mapping[str, str]
     ) -> None:
         advice = [
-            f"{name} exists already, so this one is named {new}; --replace replaces {name}"
+            Message(
+                f"{name} exists already, so this one is named {new}",
+                f"to replace {name}, add --replace",
+            )
             for new, name in renamed.items()
         ]
         try:
@@ -122,16 +126,15 @@ class ImportRun:
         shared = config_file.find_shared_hosts(file, tunnels)
         if shared:
             self.warn(
-                f"note that the [hosts] tables of {join_names(shared)} apply to these tunnels too"
+                Message(f"the [hosts] tables of {join_names(shared)} apply to these tunnels too")
             )
-        print_text(
-            f"{file.path} is written; `tunnelkeeper reload` makes a running supervisor read it"
-        )
+        hint = "`tunnelkeeper reload` makes a running supervisor use it"
+        print_text(str(Message(f"{file.path} is written", hint)))
 
-    def warn(self, text: str) -> None:
+    def warn(self, message: Message) -> None:
         """Report something that the user should know."""
-        self._warnings.append(printable(text, _MESSAGE_LIMIT))
-        report(text)
+        self._warnings.append(printable(message.text, _MESSAGE_LIMIT))
+        report(message)
 
 
 def _result_of(tunnel: ImportedTunnel, file: ConfigFile | None) -> ImportedResult:
@@ -146,9 +149,10 @@ def _action(tunnel: ImportedTunnel, file: ConfigFile | None) -> ImportAction:
     return "replaced" if tunnel.name in file.configuration.tunnels else "added"
 
 
-def report(text: str) -> None:
+def report(message: Message) -> None:
     """Print a message to stderr. Text from other sources in it is made printable."""
-    click.echo(printable(text, _MESSAGE_LIMIT), err=True)
+    text = printable(message.text, _MESSAGE_LIMIT)
+    click.echo(str(Message(text, message.hint)), err=True)
 
 
 def _find_renamed(
@@ -165,7 +169,6 @@ def _find_renamed(
     }
 
 
-def _write_error(error: ConfigError, advice: Sequence[str] = ()) -> CommandError:
-    return CommandError(
-        "\n".join([*map(str, error.problems), *advice, "nothing was written"]), ExitCode.USAGE
-    )
+def _write_error(error: ConfigError, advice: Sequence[Message] = ()) -> CommandError:
+    lines = [*error.lines, *map(str, advice), "nothing was written"]
+    return CommandError("\n".join(lines), ExitCode.USAGE)

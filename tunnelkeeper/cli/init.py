@@ -154,7 +154,7 @@ def _new_tunnels(outcomes: Sequence[Outcome], seen: list[object]) -> list[Import
     for outcome in outcomes:
         if isinstance(outcome, NotImportable):
             if not outcome.forwards_nothing:
-                report(f"cannot be imported: {outcome}")
+                report(outcome.message.about("cannot be imported"))
             continue
         table = {key: outcome.table.get(key) for key in ("host", "local", "remote", "socks")}
         if table not in seen:

@@ -68,14 +68,14 @@ def show(config: Path, name: str) -> ResolvedTunnel:
     try:
         return show.show(str(config), name)
     except ConfigError as error:
-        problems = "\n".join(str(problem) for problem in error.problems)
+        problems = "\n".join(error.lines)
         raise CommandError(problems, ExitCode.USAGE) from error
     except show.UnknownTunnelError as error:
         raise CommandError(
             f"{config} has no tunnel {name!r}{did_you_mean(name, error.names)}", ExitCode.NOT_FOUND
         ) from None
     except show.LookupFailedError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), hint=error.hint) from error
 
 
 def run(

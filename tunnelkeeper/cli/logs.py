@@ -16,7 +16,7 @@ from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
-from tunnelkeeper.presentation.formatting import format_record
+from tunnelkeeper.presentation.formatting import record_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def command(
     """
 
     def show(record: LogRecord) -> None:
-        click.echo(msgspec.json.encode(record) if is_requested() else format_line(record, utc=utc))
+        click.echo(msgspec.json.encode(record) if is_requested() else format_lines(record, utc=utc))
 
     try:
         client = settings.client()
@@ -106,7 +106,6 @@ def _records(client: Client, names: list[str], lines: int, *, follow: bool) -> I
                 yield event.record
 
 
-def format_line(record: LogRecord, *, utc: bool = False) -> str:
-    """Return a record in the format of the supervisor's log, cut and escaped."""
-    text = format_record(record, utc=utc) if record.at else record.text
-    return printable(text, LINE_LIMIT)
+def format_lines(record: LogRecord, *, utc: bool = False) -> str:
+    """Return a record in the format of the supervisor's log, each line cut and escaped."""
+    return "\n".join(printable(line, LINE_LIMIT) for line in record_lines(record, utc=utc))

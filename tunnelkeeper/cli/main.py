@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,6 +23,7 @@ from tunnelkeeper.cli.global_options import move_to_front
 from tunnelkeeper.cli.settings import Settings
 from tunnelkeeper.collector import collector
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.paths import set_account_variables
 from tunnelkeeper.presentation.formatting import did_you_mean
 
@@ -258,13 +260,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _print_report(report: ErrorReport) -> ExitCode:
-    for problem in report.problems:
-        click.echo(problem, err=True)
-    return _print_error(report.message, ExitCode(report.code))
+    for problem, hint in zip_longest(report.problems, report.hints, fillvalue=""):
+        click.echo(str(Message(problem, hint)), err=True)
+    return _print_error(report.message, ExitCode(report.code), report.hint)
 
 
-def _print_error(message: str, code: ExitCode) -> ExitCode:
-    click.echo(f"{PROGRAM}: {message}", err=True)
+def _print_error(message: str, code: ExitCode, hint: str = "") -> ExitCode:
+    click.echo(str(Message(f"{PROGRAM}: {message}", hint)), err=True)
     return code
 
 
@@ -273,5 +275,5 @@ def _report_usage_error(error: click.ClickException) -> ExitCode:
         click.echo(error.format_message(), err=True)
         return ExitCode.USAGE
     context = error.ctx if isinstance(error, click.UsageError) else None
-    where = f" (see `{context.command_path} --help`)" if context else ""
-    return _print_error(f"{error.format_message()}{where}", ExitCode(error.exit_code))
+    hint = f"{context.command_path} --help" if context else ""
+    return _print_error(error.format_message(), ExitCode(error.exit_code), hint)

@@ -55,8 +55,8 @@ def _describe_file(settings: Settings) -> None:
         tunnels = load(settings.config).tunnels
     except ConfigError as error:
         click.echo("The config file has problems, and no supervisor is running:")
-        for problem in error.problems:
-            click.echo(f"  {problem}")
+        for line in error.lines:
+            click.echo(f"  {line}")
         _print_steps(("tunnelkeeper edit", "open the file, and check it again"))
         return
     if not tunnels:

@@ -14,6 +14,7 @@ import msgspec
 from tunnelkeeper import paths
 from tunnelkeeper.control import log_files
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT
+from tunnelkeeper.core.message import HINT_LABEL
 from tunnelkeeper.core.name_patterns import matches_any
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.net.rotating_file import old_file
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 SIZE_LIMIT = 4 * 1024 * 1024
 """Bytes at the end of a log file that are read."""
 
-_LINE = re.compile(r"(?P<at>\d{4}-\d\d-\d\dT\S+) (?P<level>debug|info|warning|error) +(?P<text>.*)")
+_LINE = re.compile(
+    r"(?P<at>\d{4}-\d\d-\d\dT\S+) (?P<level>debug  |info   |warning|error  ) (?P<text>.*)"
+)
 _TUNNEL = re.compile(r"([A-Za-z0-9._-]{1,64}): (.*)", re.DOTALL)
 
 
@@ -59,7 +62,7 @@ def find_past_log(
             PastLog(str(file), parse_lines(read_rotated(file)))
             for file in log_files.find(paths.log_path(environment), socket)
         ),
-        PastLog("the journal", [_parsed(r) for r in journal.read_journal(LOG_LINES_LIMIT)]),
+        PastLog("the journal", join_hints(map(_parsed, journal.read_journal(LOG_LINES_LIMIT)))),
     ]
     dated = [(log.newest, log) for log in found if log.newest is not None]
     if not dated:
@@ -102,7 +105,31 @@ def read_end(path: Path, size_limit: int = SIZE_LIMIT) -> list[str]:
 
 def parse_lines(lines: Iterable[str]) -> list[LogRecord]:
     """Return the records in the lines of a log file, text or JSON. Other lines have no time."""
-    return [_parse_line(line) for line in lines if line.strip()]
+    return join_hints(_parse_line(line) for line in lines if line.strip())
+
+
+def join_hints(records: Iterable[LogRecord]) -> list[LogRecord]:
+    """Return the records with the hints that were lines of their own below them."""
+    joined: list[LogRecord] = []
+    for record in records:
+        above = joined[-1] if joined else None
+        if above is not None and _is_hint_of(above, record):
+            # `ended: ...` of the supervisor was read as a message of a tunnel of that name.
+            text = above.message if record.tunnel else above.lines[0]
+            hint = record.message.removeprefix(HINT_LABEL)
+            joined[-1] = LogRecord(above.at, above.level, record.tunnel, text, hint)
+        else:
+            joined.append(record)
+    return joined
+
+
+def _is_hint_of(above: LogRecord, record: LogRecord) -> bool:
+    return (
+        record.message.startswith(HINT_LABEL)
+        and not (above.hint or above.message.startswith(HINT_LABEL))
+        and above.level == record.level
+        and record.tunnel in {above.tunnel, ""}
+    )
 
 
 def _parse_line(line: str) -> LogRecord:
@@ -113,7 +140,7 @@ def _parse_line(line: str) -> LogRecord:
             return LogRecord("", "info", "", line)
         fields = {
             "at": found["at"],
-            "level": found["level"],
+            "level": found["level"].rstrip(),
             "tunnel": "",
             "message": found["text"],
         }

@@ -198,7 +198,7 @@ def add(
     try:
         added = launch.add_to_relay(path, request, must_exist=is_named)
     except ConfigError as error:
-        raise CommandError("\n".join(map(str, error.problems)), ExitCode.USAGE) from error
+        raise CommandError("\n".join(error.lines), ExitCode.USAGE) from error
     enrolment, private_key = added.enrolment, ""
     if print_key and enrolment.private_key is not None:
         private_key = enrolment.private_key.read_text(encoding="ascii")
@@ -245,7 +245,7 @@ def remove(settings: Settings, name: str, config: str | None, key: str | None) -
     try:
         file, removed = launch.remove_from_relay(path, name, key, must_exist=is_named)
     except ConfigError as error:
-        raise CommandError("\n".join(map(str, error.problems)), ExitCode.USAGE) from error
+        raise CommandError("\n".join(error.lines), ExitCode.USAGE) from error
     reloaded, problem = _reload(settings, config, path)
     set_result(
         {

@@ -45,10 +45,11 @@ class Restarted(msgspec.Struct, frozen=True):
 
 
 class Reloaded(msgspec.Struct, frozen=True):
-    """The result of `reload`."""
+    """The result of `reload`. hints: what to do about each of the problems, or empty."""
 
     changes: list[str]
     problems: list[str] = []
+    hints: list[str] = []
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -104,10 +105,11 @@ class ImportedResult(msgspec.Struct, frozen=True):
 
 
 class NotImported(msgspec.Struct, frozen=True):
-    """A line that was not imported, and why."""
+    """A line that was not imported, and why. hint: what to do about it, or empty."""
 
     origin: str
     reason: str
+    hint: str = ""
 
 
 class Imported(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +14,9 @@ from tunnelkeeper import paths
 from tunnelkeeper.control.client import Client
 from tunnelkeeper.control.file_claim import socket_of_holder
 from tunnelkeeper.core.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.message import Message
 
 ANSWER_TIMEOUT = 10.0
 """Seconds for an answer that the supervisor gives at once."""
@@ -95,19 +98,22 @@ def join_names(names: list[str]) -> str:
 class CommandError(Exception):
     """Ends a command with an exit code and a message on stderr.
 
-    problems: lines above the message, one for each problem of a config file.
+    hint: what to do about it, as a line below the message, or empty. If one command solves it, it
+    is that command. problems: those of a config file, to be printed above the message.
     """
 
     def __init__(
         self,
         message: str,
         code: ExitCode = ExitCode.FAILED,
+        hint: str = "",
         *,
-        problems: Iterable[object] = (),
+        problems: Iterable[Message] = (),
     ) -> None:
         super().__init__(message)
         self.code = code
-        self.problems = tuple(map(str, problems))
+        self.hint = hint
+        self.problems = tuple(problems)
 
 
 class OtherConfigError(CommandError):
@@ -115,6 +121,6 @@ class OtherConfigError(CommandError):
 
     def __init__(self, held: Path, wanted: Path) -> None:
         super().__init__(
-            f"a supervisor is running already with {held}, not {wanted}; "
-            "a second one needs its own socket: --socket PATH"
+            f"a supervisor is running already with {held}, not {wanted}",
+            hint="for a second supervisor, choose another socket with --socket PATH",
         )

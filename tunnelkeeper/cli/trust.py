@@ -18,7 +18,6 @@ from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.hop_keys import HopKey, Outcome
 from tunnelkeeper.core.secret import Secret
-from tunnelkeeper.core.text import with_hint
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -56,10 +55,10 @@ def command(settings: Settings, reference: str, fingerprints: tuple[str, ...]) -
         try:
             failure = launch.trust(settings.config, reference, fingerprints, person)
         except ConfigError as error:
-            raise CommandError("\n".join(map(str, error.problems)), ExitCode.USAGE) from error
+            raise CommandError("\n".join(error.lines), ExitCode.USAGE) from error
     set_result([_as_object(key) for key in person.keys])
     if failure is not None:
-        raise CommandError(with_hint(str(failure), failure.hint))
+        raise CommandError(str(failure), hint=failure.hint)
     return ExitCode.OK
 
 

@@ -75,7 +75,7 @@ def unit_texts(
     except UnquotableError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
     except ConfigError as error:
-        raise CommandError("\n".join(map(str, error.problems)), ExitCode.USAGE) from error
+        raise CommandError("\n".join(error.lines), ExitCode.USAGE) from error
 
 
 def program() -> list[str]:

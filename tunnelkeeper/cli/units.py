@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.core.message import Message
 
     Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -227,7 +228,7 @@ def uninstall() -> int:
     return ExitCode.OK
 
 
-def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> list[str]:
+def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> list[Message]:
     """Return the problems that would keep the service from starting.
 
     Raises CommandError for an unknown tunnel.
@@ -235,11 +236,11 @@ def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> lis
     if kind is UnitKind.RELAY:
         instance = instance_for(settings, None)
         found = launch.check_relay(instance.config, must_exist=instance.is_named).problems
-        return [str(problem) for problem in found]
+        return [*ConfigError(found).messages]
     try:
         known = load(settings.config).tunnels
     except ConfigError as error:
-        return [str(problem) for problem in error.problems]
+        return [*error.messages]
     for name in names:
         if name not in known:
             raise CommandError(

@@ -88,7 +88,7 @@ def command(
     try:
         client = _running_supervisor(settings)
     except ForeignSocketError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), hint=error.hint) from error
     except NoSupervisorError:
         if not detach and is_requested():
             raise CommandError(
@@ -143,7 +143,7 @@ def _expand_from_file(settings: Settings, words: tuple[str, ...]) -> tuple[str, 
 
 def _nothing_started(error: ConfigError) -> CommandError:
     message = "the config file has problems; nothing was started"
-    return CommandError(message, ExitCode.USAGE, problems=error.problems)
+    return CommandError(message, ExitCode.USAGE, problems=error.messages)
 
 
 def _running_supervisor(settings: Settings) -> Client:
@@ -181,9 +181,7 @@ def _start(
         if not tunnels.keys() >= set(names) or group not in {None, *groups}:
             raise
         problem = f"{held} has changed since the supervisor read it; nothing was started"
-        raise CommandError(
-            f"{problem}; run `tunnelkeeper reload` first", ExitCode.NOT_FOUND
-        ) from error
+        raise CommandError(problem, ExitCode.NOT_FOUND, "tunnelkeeper reload") from error
 
 
 def start_in_background(

@@ -11,20 +11,21 @@ from tunnelkeeper.config.sections import read_sections
 from tunnelkeeper.config.validation import conflicts, listen_conflicts, warnings
 from tunnelkeeper.config.value_parsers import name as read_name
 from tunnelkeeper.core.forward_spec import kind_of
+from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tunnelkeeper.config.sections import Values
     from tunnelkeeper.core.configuration import Configuration, Tunnel
 
 
 class InvalidTunnelError(Exception):
-    """A table that makes no tunnel. problems: a line for each."""
+    """A table that makes no tunnel."""
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+    def __init__(self, problems: Sequence[Message]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
 def check_name(name: str) -> None:
@@ -35,7 +36,7 @@ def check_name(name: str) -> None:
     try:
         read_name(name)
     except InvalidValueError as error:
-        raise InvalidTunnelError([f"the name of the tunnel: {error}"]) from None
+        raise InvalidTunnelError([Message(f"the name of the tunnel: {error}")]) from None
 
 
 def resolve_tunnel(
@@ -52,7 +53,7 @@ def resolve_tunnel(
         in_use = {each.name: _listening_values(each) for each in others}
         problems += listen_conflicts({**in_use, name: sections.tunnels[name]})
     if problems:
-        raise InvalidTunnelError([_describe(problem) for problem in problems])
+        raise InvalidTunnelError([Message(_describe(each), each.hint) for each in problems])
     merged = merge(sections, file.path)
     found = warnings({"tunnels": {name: table}}, merged)
     return merged.tunnels[name], [_describe(problem) for problem in found]

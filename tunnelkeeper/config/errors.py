@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, time
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
@@ -24,12 +25,19 @@ class Problem:
     """A problem of a file. line: from 1, or None for the whole file.
 
     key: the key path, such as `tunnels.db.local[0]`, or empty. path: as the caller named the file.
+    hint: what to do about it, or empty.
     """
 
     path: str
     line: int | None
     key: str
     message: str
+    hint: str = ""
+
+    @property
+    def full_message(self) -> Message:
+        """The problem with its place, and its hint."""
+        return Message(str(self), self.hint)
 
     def __str__(self) -> str:
         file = printable(self.path, 4096)
@@ -42,15 +50,26 @@ class ConfigError(Exception):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__("\n".join(self.lines))
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The problems with their places and hints."""
+        return tuple(problem.full_message for problem in self.problems)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of all problems, to print."""
+        return [line for message in self.messages for line in message.lines]
 
 
 @dataclass(frozen=True, slots=True)
 class ValueProblem:
-    """A problem at a key path, before its line is known."""
+    """A problem at a key path, before its line is known. hint: what to do about it, or empty."""
 
     key_path: KeyPath
     message: str
+    hint: str = ""
 
 
 class InvalidValueError(Exception):
@@ -63,18 +82,17 @@ class InvalidValueError(Exception):
 
 def prefixed(at: KeyPath, problems: Iterable[ValueProblem]) -> list[ValueProblem]:
     """Return the problems of a value with the key path of that value in front."""
-    return [ValueProblem(at + problem.key_path, problem.message) for problem in problems]
+    return [replace(problem, key_path=at + problem.key_path) for problem in problems]
 
 
-def value_error(message: str) -> InvalidValueError:
+def value_error(message: str, hint: str = "") -> InvalidValueError:
     """Return the error for a value that is wrong as a whole."""
-    return InvalidValueError(ValueProblem((), message))
+    return InvalidValueError(ValueProblem((), message, hint))
 
 
-def mismatch(expected: str, value: object, advice: str = "") -> InvalidValueError:
-    """Return an error that names what was expected, what was found, and optional advice."""
-    message = f"expected {expected}, got {format_value(value)}"
-    return value_error(f"{message}; {advice}" if advice else message)
+def mismatch(expected: str, value: object, hint: str = "") -> InvalidValueError:
+    """Return an error that names what was expected, what was found, and optionally what to do."""
+    return value_error(f"expected {expected}, got {format_value(value)}", hint)
 
 
 def format_value(value: object) -> str:

@@ -48,7 +48,11 @@ class Document:
         by_line = sorted(found, key=lambda one: self.lines.get(one.key_path, 0))
         problems = [
             Problem(
-                self.path, self.lines.get(one.key_path), format_key_path(one.key_path), one.message
+                self.path,
+                self.lines.get(one.key_path),
+                format_key_path(one.key_path),
+                one.message,
+                one.hint,
             )
             for one in by_line[:MAX_PROBLEMS]
         ]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
     from tunnelkeeper.control.payloads import Event, Locked, Opened, OpenParams, Unlocking
+    from tunnelkeeper.core.message import Message
     from tunnelkeeper.core.questions import Claim, Question, Verdict
     from tunnelkeeper.core.secret import Secret
     from tunnelkeeper.core.snapshot import LogRecord, QuestionSnapshot, StatusSnapshot
@@ -22,10 +23,17 @@ Unsubscribe = Callable[[], None]
 
 
 class RequestError(Exception):
-    """A valid request that cannot be granted. The text is for the person who made it."""
+    """A valid request that cannot be granted. The text is for the person who made it.
+
+    hint: what that person can do about it, or empty. problems: those of the config file.
+    """
 
     code: ClassVar[ErrorCode] = ErrorCode.FAILED
-    problems: tuple[str, ...] = ()
+    problems: tuple[Message, ...] = ()
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class RequestFailedError(RequestError):
@@ -38,7 +46,7 @@ class NoSuchTunnelError(RequestError):
     code = ErrorCode.NOT_FOUND
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no tunnel is named {name!r}; `tunnelkeeper status` lists them")
+        super().__init__(f"no tunnel is named {name!r}", "tunnelkeeper status")
 
 
 class NoSuchGroupError(RequestError):
@@ -48,7 +56,8 @@ class NoSuchGroupError(RequestError):
 
     def __init__(self, group: str) -> None:
         super().__init__(
-            f"no tunnel is in a group {group!r}; `groups` in the config file names them"
+            f"no tunnel is in a group {group!r}",
+            "`groups` in the tables of the config file names the groups",
         )
 
 
@@ -62,21 +71,21 @@ class NoSuchKeyError(RequestError):
 
 
 class ConfigRejectedError(RequestError):
-    """The config file has problems, one line each. Nothing has changed."""
+    """The config file has problems. Nothing has changed."""
 
     code = ErrorCode.BAD_CONFIG
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("the config file has problems; nothing was changed")
+    def __init__(self, problems: Iterable[Message], hint: str = "") -> None:
+        super().__init__("the config file has problems; nothing was changed", hint)
         self.problems = tuple(problems)
 
 
 class TunnelRefusedError(RequestError):
-    """A tunnel that cannot be opened. problems: a line for each. Nothing has changed."""
+    """A tunnel that cannot be opened. Nothing has changed."""
 
     code = ErrorCode.BAD_CONFIG
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: Iterable[Message]) -> None:
         super().__init__("the tunnel was not opened")
         self.problems = tuple(problems)
 

@@ -38,13 +38,19 @@ class ErrorCode(IntEnum):
 
 
 class ProtocolError(Exception):
-    """A line that is not a message of this protocol. id: the request's, if it could be read."""
+    """A line that is not a message of this protocol.
 
-    def __init__(self, code: ErrorCode, message: str, request_id: Id = None) -> None:
+    id: the request's, if it could be read. hint: what to do about it, or empty.
+    """
+
+    def __init__(
+        self, code: ErrorCode, message: str, request_id: Id = None, hint: str = ""
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.id = request_id
+        self.hint = hint
 
 
 class Request(msgspec.Struct, frozen=True, tag_field="jsonrpc", tag=VERSION, omit_defaults=True):
@@ -56,9 +62,15 @@ class Request(msgspec.Struct, frozen=True, tag_field="jsonrpc", tag=VERSION, omi
 
 
 class ErrorData(msgspec.Struct, frozen=True):
-    """Details of an error: one line for each problem of a config file."""
+    """Details of an error.
+
+    problems: one line for each problem of a config file. hints: what to do about each of them, or
+    empty; as many as there are problems. hint: what to do about the error, or empty.
+    """
 
     problems: list[str] = []
+    hint: str = ""
+    hints: list[str] = []
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):

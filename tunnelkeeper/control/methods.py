@@ -46,7 +46,7 @@ from tunnelkeeper.control.payloads import (
     Version,
 )
 from tunnelkeeper.core.questions import NoSuchQuestionError, QuestionError
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 
 if TYPE_CHECKING:
@@ -160,10 +160,15 @@ def described(error: Exception) -> Error:
     """Return an exception as the error for the client. An unexpected one is logged."""
     match error:
         case ProtocolError():
-            return Error(error.code, error.message)
-        case RequestError():
-            data = ErrorData(list(error.problems)) if error.problems else None
-            return Error(error.code, str(error), data)
+            data = ErrorData(hint=printable(error.hint, RECORD_LIMIT)) if error.hint else None
+            return Error(error.code, error.message, data)
+        case RequestError(problems=problems, hint=hint):
+            data = ErrorData(
+                [each.text for each in problems],
+                printable(hint, RECORD_LIMIT),
+                [each.hint for each in problems],
+            )
+            return Error(error.code, str(error), data if problems or hint else None)
         case NoSuchQuestionError():
             return Error(ErrorCode.NOT_FOUND, str(error))
         case QuestionError():

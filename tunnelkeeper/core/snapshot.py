@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from tunnelkeeper.core.message import Message
+
 StateName = Literal["stopped", "connecting", "up", "degraded", "backoff", "blocked", "stopping"]
 ForwardState = Literal["listening", "pending", "failed"]
 Step = Literal[
@@ -212,18 +214,23 @@ class StatusSnapshot(msgspec.Struct, frozen=True):
 
 
 class LogRecord(msgspec.Struct, frozen=True):
-    """One line of the log. tunnel is empty for lines about the supervisor.
+    """One record of the log. tunnel is empty for records about the supervisor.
 
-    at is empty for a line that was found in a log file and has no time.
+    at is empty for a line that was found in a log file and has no time. hint: what to do about it,
+    or empty.
     """
 
     at: str
     level: Literal["debug", "info", "warning", "error"]
     tunnel: str
     message: str
+    hint: str = ""
 
     @property
-    def text(self) -> str:
-        """The line without its time and level."""
+    def lines(self) -> list[str]:
+        """The message and the hint, each on a line, without time and level.
+
+        Each line names the tunnel, so that a search for its name finds both.
+        """
         about = f"{self.tunnel}: " if self.tunnel else ""
-        return f"{about}{self.message}"
+        return [about + line for line in Message(self.message, self.hint).lines]

@@ -1,4 +1,4 @@
-"""Formatting of untrusted text and hints for a log or a screen. It does not interpret text."""
+"""Formatting of untrusted text for a log or a screen. It does not interpret text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ RECORD_LIMIT = 6000
 
 
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
-
-
-def with_hint(message: str, hint: str) -> str:
-    """Return a message, followed by its hint in brackets if there is one."""
-    return f"{message} ({hint})" if hint else message
 
 
 def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:

@@ -19,6 +19,7 @@ from tunnelkeeper.control.api import (
 from tunnelkeeper.control.payloads import Opened
 from tunnelkeeper.core.ad_hoc import AdHoc, name_for_host, names_with_other_settings
 from tunnelkeeper.core.lifecycle import Start
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.presentation.formatting import format_duration
 from tunnelkeeper.tunnel.end_timer import EndTimer
 
@@ -70,7 +71,8 @@ class AdHocTunnels:
         if name is None:
             name = name_for_host(str(params.table.get("host", "")), taken)
         elif name in taken:
-            raise TunnelRefusedError([f"there is a tunnel {name} already; choose another name"])
+            problem = f"there is a tunnel {name} already"
+            raise TunnelRefusedError([Message(problem, "choose another name with --name NAME")])
         try:
             check_name(name)
             tunnel, warnings = resolve_tunnel(name, params.table, file, taken.values())
@@ -108,8 +110,11 @@ class AdHocTunnels:
         if others := names_with_other_settings(ad_hoc, new.tunnels):
             raise ConfigRejectedError(
                 [
-                    f"{new.path}: tunnels.{name}: an ad-hoc tunnel of this name is open, and has "
-                    f"other settings; `tunnelkeeper stop {name}` ends it"
+                    Message(
+                        f"{new.path}: tunnels.{name}: an ad-hoc tunnel of this name is open, and "
+                        "has other settings",
+                        f"tunnelkeeper stop {name}",
+                    )
                     for name in others
                 ]
             )

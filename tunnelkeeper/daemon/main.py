@@ -30,6 +30,7 @@ from tunnelkeeper.control.unix_socket import (
 )
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failure
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.daemon.sd_notify import notifying
 from tunnelkeeper.daemon.supervisor import Supervisor
 from tunnelkeeper.net import fd_limits
@@ -92,7 +93,7 @@ def run(
         configuration, warnings = load_with_warnings(config_path)
     except ConfigError as error:
         for problem in error.problems:
-            _print_error(str(problem), "")
+            _print_error(str(problem), problem.hint, prefix="")
         return ExitCode.USAGE
     unknown = _find_unknown(configuration, names, group)
     if unknown is not None:
@@ -290,9 +291,10 @@ def _find_unknown(
     return None
 
 
-def _print_error(text: str, prefix: str = "tunnelkeeper: ") -> None:
+def _print_error(text: str, hint: str = "", prefix: str = "tunnelkeeper: ") -> None:
     priority = notify.journal_prefix("error") if _is_stderr_journald() else ""
-    print(f"{priority}{prefix}{text}", file=sys.stderr)  # noqa: T201  there is no journal yet
+    for line in Message(f"{prefix}{text}", hint).lines:
+        print(f"{priority}{line}", file=sys.stderr)  # noqa: T201  there is no journal yet
 
 
 def _is_stderr_journald() -> bool:

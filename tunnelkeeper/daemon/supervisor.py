@@ -33,6 +33,7 @@ from tunnelkeeper.core.config_diff import (
 from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.forward_spec import SpecError, parse_target
 from tunnelkeeper.core.lifecycle import RetryNow
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
 from tunnelkeeper.daemon.ad_hoc_tunnels import AdHocTunnels
 from tunnelkeeper.daemon.config_monitor import ConfigMonitor
@@ -262,8 +263,8 @@ class Supervisor:
             await self.reload()
         except ConfigRejectedError as error:
             for problem in error.problems:
-                self._event_log.write("error", "", problem)
-            self._event_log.write("error", "", str(error))
+                self._event_log.write("error", "", problem.text, problem.hint)
+            self._event_log.write("error", "", str(error), error.hint)
 
     def network_changed(self, present: frozenset[str] | None) -> None:
         """Let all tunnels react to a resume or a network change."""
@@ -309,15 +310,15 @@ class Supervisor:
                 path, lambda: (read_signatures([path]), load_with_warnings(path))
             )
         except ConfigError as error:
-            raise ConfigRejectedError([str(problem) for problem in error.problems]) from error
+            raise ConfigRejectedError(error.messages, "tunnelkeeper edit") from error
         except OSError as error:
-            raise ConfigRejectedError([f"{path}: {error.strerror}"]) from error
+            raise ConfigRejectedError([Message(f"{path}: {error.strerror}")]) from error
         taken_over = await self._ad_hoc_tunnels.release_taken_over(new)
         host_resolver = self._create_resolver(new)
         found_changes = diff(self._registry.tunnels, new.tunnels, taken_over)
         changes = {name_of(change): change for change in found_changes}
         for warning in warnings:
-            self._event_log.write("warning", "", str(warning))
+            self._event_log.write("warning", "", str(warning), warning.hint)
         self._configuration = new
         self._config_monitor.set_read(config_read)
         self._context.host_resolver = host_resolver

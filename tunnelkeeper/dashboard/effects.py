@@ -92,7 +92,8 @@ async def run_action(
                     name, msgspec.json.decode(result, type=LogLines).records
                 )
     except RemoteError as error:
-        controller.show_result(error.message, *error.problems, is_error=True)
+        lines = [line for problem in error.problems for line in problem.lines]
+        controller.show_result(error.message, *lines, is_error=True)
     except CONTROL_ERRORS as error:
         controller.show_result(describe_error(error), is_error=True)
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.folding import members
 from tunnelkeeper.dashboard.glyphs import pane_title
-from tunnelkeeper.dashboard.text_width import Line, fit_line, line_width, truncate, wrap
+from tunnelkeeper.dashboard.text_width import (
+    Line,
+    cell_width,
+    fit_line,
+    line_width,
+    truncate,
+    wrap,
+)
 from tunnelkeeper.presentation.formatting import parse_time
 
 if TYPE_CHECKING:
@@ -68,7 +75,7 @@ def newest_first(model: Model, ui_state: UiState) -> Iterator[LogRecord]:
     for record in reversed(records):
         if names is not None and record.tunnel not in names:
             continue
-        if search and search not in f"{record.tunnel}: {record.message}".lower():
+        if search and search not in "\n".join(record.lines).lower():
             continue
         yield record
 
@@ -83,18 +90,30 @@ def _selected_names(model: Model, ui_state: UiState) -> set[str]:
 def render_record(
     record: LogRecord, now: Moment, cells: int, glyphs: Glyphs, *, with_name: bool
 ) -> list[Line]:
-    """Return a record as a line, or as several lines with the message indented if it is long."""
+    """Return a record as a line, or as several lines with the message indented if it is long.
+
+    Its hint follows the message if both fit on a line, and has lines of its own otherwise.
+    """
     time = parse_time(record.at).astimezone(now.wall.tzinfo).strftime("%H:%M:%S")
     name = f"{glyphs.printable(record.tunnel)}: " if with_name and record.tunnel else ""
     indent = len(time) + 2
-    first, *rest = wrap(glyphs.printable(f"{name}{record.message}"), max(10, cells - indent))
+    room = max(10, cells - indent)
+    first, *rest = wrap(glyphs.printable(f"{name}{record.message}"), room)
     style = f"class:log.{record.level}"
     line: Line = [("class:quiet", time), ("", "  ")]
     if name and first.startswith(name):
         line += [("class:name", name), (style, first.removeprefix(name))]
     else:
         line += [(style, first)]
-    return [line, *([("", " " * indent), (style, text)] for text in rest)]
+    lines: list[Line] = [line, *([("", " " * indent), (style, text)] for text in rest)]
+    if record.hint:
+        hint = glyphs.printable(f"hint: {record.hint}")
+        if not rest and cell_width(first) + 2 + cell_width(hint) <= room:
+            lines[-1].append(("class:quiet", f"  {hint}"))
+        else:
+            texts = wrap(hint, room)
+            lines += [[("", " " * indent), ("class:quiet", text)] for text in texts]
+    return lines
 
 
 def _highlight_search(line: Line, search: str) -> Line:

@@ -6,6 +6,7 @@ A line that restarts a tunnel on a schedule is reported and not imported.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def find_crontab_commands(
             commands = find_in_shell_text(_cut_at_percent(entry), variables)
         except UnreadableError as error:
             if schedule == _AT_BOOT and "ssh" in entry:
-                findings.append(NotImportable(origin, str(error)))
+                findings.append(NotImportable.because(origin, error))
             continue
         for command in commands:
             if schedule == _AT_BOOT:
@@ -67,9 +68,10 @@ def find_crontab_commands(
                 command_as_user = replace(command, account=account)
                 findings.append(SourceCommand(command_as_user, origin, working_directory=home))
             elif _looks_like_tunnel(command):
-                advice = f"import the line with `tunnelkeeper import {command.program} -- LINE`"
-                reason = f"it runs on a schedule ({schedule}), not at boot; {advice}"
-                findings.append(NotImportable(origin, reason))
+                reason = f"it runs on a schedule ({schedule}), not at boot"
+                words = shlex.join(command.arguments)
+                hint = f"tunnelkeeper import {command.program} -- {words}"
+                findings.append(NotImportable(origin, reason, hint=hint))
     return findings
 
 

@@ -62,7 +62,7 @@ def find_unit_commands(machine: Machine) -> list[Finding]:
             found += readers.read_unit_commands(str(path), machine.facts, is_user=None)
         except UnreadableError as error:
             if _AUTOSSH in text and _is_complete(path):
-                found.append(NotImportable(str(path), str(error)))
+                found.append(NotImportable.because(str(path), error))
     return found
 
 

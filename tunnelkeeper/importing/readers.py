@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.text import printable, with_hint
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.importing import specifier_values
 from tunnelkeeper.importing.crontab import find_crontab_commands, is_system_crontab
 from tunnelkeeper.importing.source_commands import TRUST_HINT, UnreadableError
@@ -30,6 +30,7 @@ _SIZE_LIMIT = 1024 * 1024
 """Maximum bytes of a unit, a crontab or an environment file."""
 _CRONTAB_TIMEOUT = 30.0
 _CRON_PATH = "/usr/bin:/bin"
+_FILE_HINT = "give the path of a crontab file"
 
 
 def read_unit_commands(
@@ -50,7 +51,7 @@ def read_unit_commands(
         path, text = _cat_unit(name, is_user=bool(is_user))
     if name.is_template:
         raise UnreadableError(
-            f"it is a template; name an instance, such as {name.prefix}@NAME.service"
+            "it is a template", f"name an instance of it, such as `{name.prefix}@NAME.service`"
         )
     if is_user is None:
         is_user = _USER_UNIT_DIRECTORY in path
@@ -103,9 +104,8 @@ def _read_trusted_text(path: str) -> str:
     """
     distrust = find_distrust(path)
     if distrust is not None:
-        raise UnreadableError(
-            with_hint(f"{printable(str(distrust))}, and it can name programs to run", TRUST_HINT)
-        )
+        message = f"{printable(str(distrust))}, and it can name programs to run"
+        raise UnreadableError(message, TRUST_HINT)
     return read_text(path)
 
 
@@ -121,7 +121,7 @@ def _cat_unit(name: UnitName, *, is_user: bool) -> tuple[str, str]:
     try:
         text = systemctl.cat_unit(name.full, is_user=is_user)
     except (NoServiceManagerError, SystemctlError) as error:
-        raise UnreadableError(f"{error} (or give the path of the unit's file)") from None
+        raise UnreadableError(str(error), "give the path of the unit's file") from None
     first = text.partition("\n")[0]
     return first.removeprefix("# ") if first.startswith("# /") else "", text
 
@@ -140,9 +140,9 @@ def _read_own_crontab() -> str:
             check=False,
         )
     except FileNotFoundError:
-        raise UnreadableError("crontab is not installed; give a file instead") from None
+        raise UnreadableError("crontab is not installed", _FILE_HINT) from None
     except subprocess.TimeoutExpired:
-        raise UnreadableError("crontab -l does not answer; give a file instead") from None
+        raise UnreadableError("crontab -l does not answer", _FILE_HINT) from None
     if result.returncode:
         error = os.fsdecode(result.stderr).strip() or f"exit code {result.returncode}"
         raise UnreadableError(f"crontab -l: {printable(error)}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from tunnelkeeper.core.message import Message
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,7 +20,14 @@ TRUST_HINT = "if you trust what it says, add --trust"
 
 
 class UnreadableError(ValueError):
-    """A command or file cannot be interpreted as its program would. The message says why."""
+    """A command or file cannot be interpreted as its program would. The message says why.
+
+    hint: what to do about it, or empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +62,24 @@ class SourceCommand:
 class NotImportable:
     """A line that cannot be imported: its location and the reason.
 
-    forwards_nothing: the line was understood but has no forwards.
+    forwards_nothing: the line was understood but has no forwards. hint: what to do about it, or
+    empty.
     """
 
     origin: str
     reason: str
     forwards_nothing: bool = False
+    hint: str = ""
+
+    @classmethod
+    def because(cls, origin: str, error: UnreadableError) -> NotImportable:
+        """Return the line at a location that an error makes unusable."""
+        return cls(origin, str(error), hint=error.hint)
+
+    @property
+    def message(self) -> Message:
+        """The location, the reason and the hint."""
+        return Message(f"{self.origin}: {self.reason}", self.hint)
 
     def __str__(self) -> str:
         return f"{self.origin}: {self.reason}"

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.importing.convert import NoForwardsError, convert_command, parse_command
 from tunnelkeeper.importing.host_table import AccountContext, SshGAnswers
 from tunnelkeeper.importing.source_commands import TRUST_HINT, NotImportable, UnreadableError
@@ -66,12 +65,12 @@ def make_resolver(configuration: Configuration | None, *, trusts_files: bool = F
     facts = gather_facts()
     obstacle = obstacle_to_ssh(facts)
     if obstacle is not None:
-        raise UnreadableError(f"{obstacle}; import needs `ssh -G` to interpret commands")
+        raise UnreadableError(f"{obstacle}, and import needs `ssh -G` to interpret commands")
     try:
         target = source_for(configuration, facts) if configuration else None
         return Resolver(facts, target, trusts_files=trusts_files)
     except SshConfigError as error:
-        raise UnreadableError(with_hint(error.message, error.hint)) from None
+        raise UnreadableError(error.message, error.hint) from None
 
 
 class _Resolution:
@@ -110,7 +109,7 @@ class _Resolution:
             return convert_command(parsed, await self._query_answers(parsed, context), context)
         except UnreadableError as error:
             forwards_nothing = isinstance(error, NoForwardsError)
-            return NotImportable(finding.origin, str(error), forwards_nothing=forwards_nothing)
+            return NotImportable(finding.origin, str(error), forwards_nothing, error.hint)
         except SshConfigError as error:
             return _make_not_importable(finding.origin, error)
 
@@ -128,7 +127,7 @@ class _Resolution:
 
 
 def _make_not_importable(origin: str, error: SshConfigError) -> NotImportable:
-    return NotImportable(origin, with_hint(error.message, error.hint))
+    return NotImportable(origin, error.message, hint=error.hint)
 
 
 def _resolve_ssh_config(file: str, context: AccountContext) -> Source:

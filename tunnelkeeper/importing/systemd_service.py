@@ -67,14 +67,15 @@ def find_service_commands(service: Service, read_file: ReadFile, home_of: HomeOf
             words for text in unit.values(_SERVICE, "ExecStart") for words in split_commands(text)
         ]
     except UnreadableError as error:
-        return [NotImportable(service.origin, str(error))]
+        return [NotImportable.because(service.origin, error)]
     findings: list[Finding] = []
     for words in exec_start:
         try:
             commands = _find_commands(words, context)
             findings += [_make_source_command(service, context, command) for command in commands]
         except UnreadableError as error:
-            findings.append(NotImportable(service.origin, f"ExecStart=: {error}"))
+            reason = f"ExecStart=: {error}"
+            findings.append(NotImportable(service.origin, reason, hint=error.hint))
     return findings
 
 

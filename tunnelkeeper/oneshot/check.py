@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +13,16 @@ from tunnelkeeper.config import ConfigError, load_document
 from tunnelkeeper.config.errors import KeyPath, Problem, ValueProblem
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import (
-    EVERY_INTERFACE,
-    LocallyBoundForward,
-    SocksForward,
-    TcpAddress,
-    UnixAddress,
     kind_of,
-    socket_path_problem,
-    target_of,
 )
 from tunnelkeeper.core.host_spec import host_name_problem, parse_host_spec
-from tunnelkeeper.core.text import printable, with_hint
-from tunnelkeeper.forwarding.socks_passwords import PasswordFileError, read_passwords
+from tunnelkeeper.core.message import Message
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.child_process import program_path
 from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import SerialExecutor, use_daemon_threads
+from tunnelkeeper.oneshot.forward_problems import find_forward_problems
 from tunnelkeeper.oneshot.ssh_config_forwards import find_deviations
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
@@ -49,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tunnelkeeper.core.configuration import Configuration, Host, Tunnel
-    from tunnelkeeper.core.forward_spec import Address, Forward
+    from tunnelkeeper.core.forward_spec import Forward
 
 
 def check(config_path: str) -> tuple[list[Problem], list[Problem]]:
@@ -71,13 +64,13 @@ class Report:
     problems: list[ValueProblem] = field(default_factory=list)
     warnings: list[ValueProblem] = field(default_factory=list)
 
-    def add_problems(self, at: KeyPath, messages: Iterable[str]) -> None:
+    def add_problems(self, at: KeyPath, messages: Iterable[Message]) -> None:
         """Add problems of one key."""
-        self.problems += [ValueProblem(at, message) for message in messages]
+        self.problems += [ValueProblem(at, each.text, each.hint) for each in messages]
 
-    def add_warnings(self, at: KeyPath, messages: Iterable[str]) -> None:
+    def add_warnings(self, at: KeyPath, messages: Iterable[Message]) -> None:
         """Add warnings about one key."""
-        self.warnings += [ValueProblem(at, message) for message in messages]
+        self.warnings += [ValueProblem(at, each.text, each.hint) for each in messages]
 
     def add_all(self, other: Report) -> None:
         """Add the problems and warnings of another report."""
@@ -153,7 +146,7 @@ async def _check_tunnels(configuration: Configuration, places: Places) -> Report
         for key, command in (("on_up", tunnel.on_up), ("on_down", tunnel.on_down)):
             report.add_problems(places.of_tunnel(tunnel, key), _missing_program(command))
         for key, message in algorithms.unsupported_names(tunnel.options):
-            report.add_warnings(places.of_tunnel(tunnel, key), [message])
+            report.add_warnings(places.of_tunnel(tunnel, key), [Message(message)])
         hosts: tuple[Host, ...] = ()
         try:
             if isinstance(found, BaseException):
@@ -163,11 +156,11 @@ async def _check_tunnels(configuration: Configuration, places: Places) -> Report
             deviations = await find_deviations(lookup, configuration, tunnel, facts, tokens)
             report.add_warnings(at, deviations)
         except SshConfigError as error:
-            report.add_problems(at, [with_hint(error.message, error.hint)])
+            report.add_problems(at, [Message(error.message, error.hint)])
         for expanded in expand_forwards(tunnel, facts, hosts[-1].tokens if hosts else {}):
             if not expanded.waits_for_lookup:
                 place = places.of_forward(tunnel, expanded.configured)
-                report.add_problems(place, _forward_problems(expanded.forward))
+                report.add_problems(place, find_forward_problems(expanded.forward))
         for host in hosts:
             report.add_all(await hosts_checker.check(tunnel, host))
     return report
@@ -195,7 +188,9 @@ class HostsChecker:
             except TimeoutError as error:
                 self._hanging[files] = f"its files were {error.strerror}"
         report = Report()
-        report.add_problems(("tunnels", tunnel.name), _with_host(host, [self._hanging[files]]))
+        report.add_problems(
+            ("tunnels", tunnel.name), _with_host(host, [Message(self._hanging[files])])
+        )
         return report
 
     def _check(self, tunnel: Tunnel, host: Host) -> Report:
@@ -221,7 +216,7 @@ def _check_host(
     ):
         report.add_problems(places.of_host(tunnel, host, key), _with_host(host, messages))
     for key, message in _algorithm_problems(host):
-        report.add_problems(places.of_host(tunnel, host, key), _with_host(host, [message]))
+        report.add_problems(places.of_host(tunnel, host, key), _with_host(host, [Message(message)]))
     at = places.of_host(tunnel, host, "identity_files")
     is_configured = at[-1] == "identity_files"
     # One of ssh's default keys may work where another does not.
@@ -233,21 +228,21 @@ def _check_host(
         report.add_warnings(place, _with_host(host, _agent_warnings(host, keys.load(path))))
 
 
-def _with_host(host: Host, messages: Iterable[str]) -> Iterator[str]:
-    return (f"{host}: {message}" for message in messages)
+def _with_host(host: Host, messages: Iterable[Message]) -> Iterator[Message]:
+    return (message.about(host) for message in messages)
 
 
-def _name_problems(host: Host) -> Iterator[str]:
+def _name_problems(host: Host) -> Iterator[Message]:
     """Yield a problem if the host's name can never be looked up. A proxy may know any name."""
     problem = host_name_problem(host.hostname)
     if problem is not None and host.proxy_command is None:
-        yield f"the host name can never be resolved: {problem}"
+        yield Message(f"the host name can never be resolved: {problem}")
 
 
-def _bind_address_problems(host: Host) -> Iterator[str]:
+def _bind_address_problems(host: Host) -> Iterator[Message]:
     problem = host_name_problem(host.bind_address) if host.bind_address else None
     if problem is not None:
-        yield f"bind_address {host.bind_address}: {problem}"
+        yield Message(f"bind_address {host.bind_address}: {problem}")
 
 
 def _algorithm_problems(host: Host) -> Iterator[tuple[str, str]]:
@@ -271,16 +266,16 @@ def _host_key_algorithms(host: Host) -> object:
     return algorithms.host_key_algorithms(host, (), prefer_certificates=True)
 
 
-def _key_problems(host: Host, path: str, key: LoadedKey, is_configured: bool) -> Iterator[str]:
+def _key_problems(host: Host, path: str, key: LoadedKey, is_configured: bool) -> Iterator[Message]:
     if not isinstance(key, KeyProblem):
         yield from _not_accepted(host, path, key.get_algorithm())
     elif key.kind is Unusable.ENCRYPTED or _may_be_in_agent(host, key):
         return  # a person, a stored passphrase or the agent
     elif is_configured or key.kind is not Unusable.MISSING:
-        yield with_hint(f"identity file {key}", key.remedy)
+        yield Message(f"identity file {key}", key.remedy)
 
 
-def _agent_warnings(host: Host, key: LoadedKey) -> Iterator[str]:
+def _agent_warnings(host: Host, key: LoadedKey) -> Iterator[Message]:
     """Yield a warning if a key needs an agent that does not exist now. It may be started later."""
     agent = host.identity_agent
     if not isinstance(key, KeyProblem) or (agent is not None and os.access(agent, os.F_OK)):
@@ -288,9 +283,9 @@ def _agent_warnings(host: Host, key: LoadedKey) -> Iterator[str]:
     if key.kind is Unusable.ENCRYPTED:
         if host.batch_mode and not (host.passphrase_command or host.keyring):
             remedy = f"set passphrase_command, or {key.remedy}"
-            yield with_hint(f"identity file {key}, and batch_mode forbids to ask for it", remedy)
+            yield Message(f"identity file {key}, and batch_mode forbids to ask for it", remedy)
     elif _may_be_in_agent(host, key):
-        yield f"identity file {key}, and there is no agent at {agent}"
+        yield Message(f"identity file {key}, and there is no agent at {agent}")
 
 
 def _may_be_in_agent(host: Host, key: KeyProblem) -> bool:
@@ -301,89 +296,42 @@ def _may_be_in_agent(host: Host, key: KeyProblem) -> bool:
     )
 
 
-def _certificate_problems(host: Host) -> Iterator[str]:
+def _certificate_problems(host: Host) -> Iterator[Message]:
     for path in host.certificate_files:
         if problem := certificate_problem(path):
-            yield f"certificate file {path}: {problem}"
+            yield Message(f"certificate file {path}: {problem}")
 
 
-def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[str]:
+def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[Message]:
     try:
         if not algorithms.is_key_type_accepted(host, key_type):
-            yield f"identity file {path}: {key_type} is not in PubkeyAcceptedAlgorithms"
+            yield Message(f"identity file {path}: {key_type} is not in PubkeyAcceptedAlgorithms")
     except FailureError:
         return  # reported by _algorithm_problems
 
 
-def _known_hosts_warnings(host: Host, known_hosts: KnownHostsFiles) -> Iterator[str]:
+def _known_hosts_warnings(host: Host, known_hosts: KnownHostsFiles) -> Iterator[Message]:
     _, warnings, _ = known_hosts.read([*host.user_known_hosts, *host.system_known_hosts])
-    yield from warnings
+    yield from map(Message, warnings)
 
 
-def _known_hosts_command_problems(host: Host) -> Iterator[str]:
+def _known_hosts_command_problems(host: Host) -> Iterator[Message]:
     for program in host.known_hosts_command[:1]:
         if not (os.access(program, os.X_OK) and Path(program).is_file()):
-            yield f"known_hosts_command: {printable(program)} is not an executable program"
+            yield Message(f"known_hosts_command: {printable(program)} is not an executable program")
 
 
-def _revoked_keys_problems(host: Host) -> Iterator[str]:
+def _revoked_keys_problems(host: Host) -> Iterator[Message]:
     for path in host.revoked_host_keys:
         try:
             RevokedKeyFiles().read_blocking([path])
         except UnreadableListError as error:
-            yield f"list of revoked host keys {error}; no host key is accepted without it"
+            yield Message(
+                f"list of revoked host keys {error}, and no host key is accepted without it"
+            )
 
 
-def _forward_problems(forward: Forward) -> Iterator[str]:
-    target = target_of(forward)
-    for end in (forward.listen, target):
-        match end:
-            case UnixAddress(path=path) if problem := socket_path_problem(path):
-                yield f"{forward}: {problem}"
-            case TcpAddress(host=host) if problem := _address_problem(host):
-                yield f"{forward}: {host}: {problem}"
-    if isinstance(forward, LocallyBoundForward):
-        yield from _unusable_socket(forward, forward.listen)
-        yield from _unusable_limits(forward)
-    elif isinstance(target, UnixAddress):
-        yield from _too_long_on_this_machine(forward, target.path)
-
-
-def _unusable_limits(forward: LocallyBoundForward) -> Iterator[str]:
-    is_unix = isinstance(forward.listen, UnixAddress)
-    if forward.allow_users and not is_unix and sys.platform != "linux":
-        yield f"{forward}: allow_users for a port needs Linux; listen on a Unix socket instead"
-    if isinstance(forward, SocksForward) and forward.password_file:
-        try:
-            read_passwords(forward.password_file)
-        except PasswordFileError as error:
-            yield f"{forward}: {error}"
-
-
-def _address_problem(host: str) -> str | None:
-    return None if host == EVERY_INTERFACE else host_name_problem(host)
-
-
-def _unusable_socket(forward: Forward, listen: Address) -> Iterator[str]:
-    if isinstance(listen, UnixAddress):
-        yield from _too_long_on_this_machine(forward, listen.path)
-        directory = Path(_expand_home(listen.path)).parent
-        if not os.access(directory, os.W_OK | os.X_OK):
-            yield f"{forward}: the directory {directory} is missing or not writable"
-
-
-def _too_long_on_this_machine(forward: Forward, path: str) -> Iterator[str]:
-    """Yield a problem if a path is too long only after its ~ is replaced."""
-    problem = socket_path_problem(_expand_home(path))
-    if problem is not None and not socket_path_problem(path):
-        yield f"{forward}: {problem}"
-
-
-def _expand_home(path: str) -> str:
-    return os.path.expanduser(path)  # noqa: PTH111  raises nothing
-
-
-def _missing_program(command: Sequence[str]) -> Iterator[str]:
+def _missing_program(command: Sequence[str]) -> Iterator[Message]:
     if not command:
         return
     try:
@@ -392,4 +340,8 @@ def _missing_program(command: Sequence[str]) -> Iterator[str]:
         program = None
     if program is None:
         name = printable(command[0])
-        yield f"{name} is not an executable program (the line is not run by a shell)"
+        yield Message(
+            f"{name} is not an executable program",
+            "name a program; the line is not run by a shell, so for a shell's syntax write "
+            """["sh", "-c", "..."]""",
+        )

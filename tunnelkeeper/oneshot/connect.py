@@ -17,7 +17,7 @@ from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import Address, parse_target
-from tunnelkeeper.core.text import with_hint
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.forwarding.gate import Gate
 from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
@@ -66,13 +66,13 @@ def connect(
             run_with_children(_connect(configuration, host, address, copy_stdio, stderr, ask))
     except ConfigError as error:
         for problem in error.problems:
-            _print_error(str(problem))
+            _print_error(str(problem), problem.hint)
         return ExitCode.USAGE
     except FailureError as error:
-        _print_error(with_hint(str(error.failure), error.failure.hint))
+        _print_error(str(error.failure), error.failure.hint)
         return ExitCode.FAILED
     except SshConfigError as error:
-        _print_error(with_hint(error.message, error.hint))
+        _print_error(error.message, error.hint)
         return ExitCode.FAILED
     except ConnectError as error:
         _print_error(f"{host}: {target}: {error}")
@@ -157,8 +157,8 @@ def load_configuration(path: str) -> Configuration:
     return load(path) if Path(path).exists() else Configuration(path)
 
 
-def _print_error(text: str) -> None:
-    print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201  the messages of a command
+def _print_error(text: str, hint: str = "") -> None:
+    print(Message(f"{PROGRAM}: {text}", hint), file=sys.stderr)  # noqa: T201  the messages of a command
 
 
 class _WarningsOnly:

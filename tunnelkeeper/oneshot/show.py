@@ -19,7 +19,6 @@ from tunnelkeeper.core.resolved_settings import (
     ResolvedTunnel,
     Setting,
 )
-from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.sshconfig import SshConfigError
 from tunnelkeeper.sshconfig.resolve import LookupResult, resolve
@@ -61,7 +60,11 @@ class UnknownTunnelError(Exception):
 
 
 class LookupFailedError(Exception):
-    """A host of the tunnel cannot be looked up. The text has the reason."""
+    """A host of the tunnel cannot be looked up. The text has the reason, hint what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def show(config_path: str, name: str) -> ResolvedTunnel:
@@ -77,7 +80,7 @@ def show(config_path: str, name: str) -> ResolvedTunnel:
         results = run_with_children(_look_up(configuration, tunnel))
         hosts = [resolve(result) for result in results]
     except SshConfigError as error:
-        raise LookupFailedError(with_hint(error.message, error.hint)) from error
+        raise LookupFailedError(error.message, error.hint) from error
     origins = _Origins(document, tunnel)
     jump_names = [result.name for result in results[:-1]]
     own = [*origins.of_values(OWN_KEYS)]

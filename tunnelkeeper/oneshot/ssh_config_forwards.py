@@ -21,7 +21,7 @@ from tunnelkeeper.core.forward_spec import (
     kind_of,
     without_limits,
 )
-from tunnelkeeper.core.text import with_hint
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.sshconfig import obstacle_to_ssh
 from tunnelkeeper.tunnel.forward_expansion import expand_forwards
 
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 async def find_deviations(
     lookup: HostLookup, configuration: Configuration, tunnel: Tunnel, facts: Facts, tokens: Tokens
-) -> list[str]:
-    """Return one sentence for each setting of ssh_config that a tunnel does not follow.
+) -> list[Message]:
+    """Return one message for each setting of ssh_config that a tunnel does not follow.
 
     tokens: those of its host. Forwards are compared with those of all tunnels to the host.
     """
     if obstacle_to_ssh(facts) is not None:  # only ssh prints the forwards of ssh_config
-        return [*await lookup.find_deviations(tunnel)]
-    deviations = [*await lookup.find_deviations(tunnel, HONOURED_DIRECTIVES)]
+        return [*map(Message, await lookup.find_deviations(tunnel))]
+    deviations = [*map(Message, await lookup.find_deviations(tunnel, HONOURED_DIRECTIVES))]
     answer = await lookup.find_answer(tunnel)
     listed = _forwards_to_host(configuration, tunnel, facts, tokens)
-    unused = [f"{tunnel.host}: {text}" for text in _unused_forwards(answer, tunnel, listed)]
-    return deviations + unused
+    unused = _unused_forwards(answer, tunnel, listed)
+    return deviations + [message.about(tunnel.host) for message in unused]
 
 
 def _forwards_to_host(
@@ -60,17 +60,17 @@ def _forwards_to_host(
     return {without_limits(forward) for forward in both}
 
 
-def _unused_forwards(answer: Answer, tunnel: Tunnel, listed: set[Forward]) -> Iterator[str]:
-    """Yield a sentence for each forward of ssh_config that no tunnel to this host has."""
+def _unused_forwards(answer: Answer, tunnel: Tunnel, listed: set[Forward]) -> Iterator[Message]:
+    """Yield a message for each forward of ssh_config that no tunnel to this host has."""
     try:
         configured = configured_forwards(answer)
     except CommandLineError as error:
-        yield f"{error} (ssh_config)"
+        yield Message(f"ssh_config: {error}", error.hint)
         return
     for forward in configured:
         if forward not in listed:
             kind = kind_of(forward)
-            yield with_hint(
+            yield Message(
                 f"the {kind} forward {forward} of ssh_config is not used",
                 f"add it to `{kind}`, or remove it from ssh_config",
             )
@@ -80,7 +80,7 @@ def _unused_forwards(answer: Answer, tunnel: Tunnel, listed: set[Forward]) -> It
             and _is_on_loopback(forward)
             and has_gateway_ports(answer)
         ):
-            yield with_hint(
+            yield Message(
                 f"{forward} listens on this machine only, despite GatewayPorts of ssh_config",
                 "write `*:PORT` to listen on all interfaces",
             )

@@ -52,10 +52,15 @@ def format_moment(moment: datetime, *, utc: bool = False) -> str:
     return zoned.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def format_record(record: LogRecord, *, utc: bool = False) -> str:
-    """Return a record of the log as a line: its time, level, tunnel and message."""
+def record_lines(record: LogRecord, *, utc: bool = False) -> list[str]:
+    """Return a record of the log as lines: its message, and its hint if there is one.
+
+    Both lines have the time, the level and the tunnel. A record without a time has neither.
+    """
+    if not record.at:
+        return record.lines
     moment = format_moment(parse_time(record.at), utc=utc)
-    return f"{moment} {record.level:<7} {record.text}"
+    return [f"{moment} {record.level:<7} {line}" for line in record.lines]
 
 
 def time_since(text: str, now: datetime) -> str:

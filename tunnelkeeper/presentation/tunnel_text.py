@@ -6,10 +6,12 @@ in case the supervisor did not do it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
-from tunnelkeeper.core.text import printable, with_hint
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.presentation.formatting import time_since, time_until
 
 if TYPE_CHECKING:
@@ -48,20 +50,47 @@ def format_forward(forward: ForwardSnapshot) -> str:
     return printable(text)
 
 
-def failure_lines(tunnel: TunnelSnapshot) -> list[str]:
-    """Return why a tunnel is not up or not replaced: a line for each failure, in full.
+@dataclass(frozen=True, slots=True)
+class FailureText:
+    """One failure of a tunnel in full, each part safe to print.
 
-    `db: backoff: refused: user@host:22: the message (the hint)`
+    state: the tunnel's, or "not replaced". where: the hop or the forward, or empty. hint: what to
+    do about it, or empty.
     """
+
+    name: str
+    state: str
+    cause: str
+    where: str
+    text: str
+    hint: str
+
+    @property
+    def message(self) -> Message:
+        """The failure as `db: backoff: refused: user@host:22: the text`, and its hint."""
+        parts = (self.name, self.state, self.cause, self.where, self.text)
+        return Message(": ".join(filter(None, parts)), self.hint)
+
+
+def failure_texts(tunnel: TunnelSnapshot) -> list[FailureText]:
+    """Return why a tunnel is not up or not replaced: every failure, in full."""
     if tunnel.state == "up":
-        return _replacement_failure_lines(tunnel)
+        return _replacement_failures(tunnel)
     failed = [(f, f.failure) for f in tunnel.forwards if f.failure is not None]
-    found = [_failure_line(tunnel, failure, format_forward(forward)) for forward, failure in failed]
+    found = [
+        _failure_text(tunnel, tunnel.state, failure, format_forward(forward))
+        for forward, failure in failed
+    ]
     own = tunnel.failure
     # A degraded tunnel's failure is that of one of its forwards, so it is listed already.
     if own is not None and own.message not in [failure.message for _, failure in failed]:
-        found.insert(0, _failure_line(tunnel, own, own.hop))
-    return found + _replacement_failure_lines(tunnel)
+        found.insert(0, _failure_text(tunnel, tunnel.state, own, own.hop))
+    return found + _replacement_failures(tunnel)
+
+
+def failure_lines(tunnel: TunnelSnapshot) -> list[str]:
+    """Return why a tunnel is not up or not replaced: a line for each failure and for each hint."""
+    return [line for each in failure_texts(tunnel) for line in each.message.lines]
 
 
 def keepalive_lines(tunnel: TunnelSnapshot) -> list[str]:
@@ -98,20 +127,17 @@ def describe(tunnel: TunnelSnapshot) -> list[str]:
     return failure_lines(tunnel) or [printable(f"{tunnel.name}: {tunnel.state}{where}")]
 
 
-def _failure_line(tunnel: TunnelSnapshot, failure: FailureSnapshot, where: str) -> str:
-    prefix = f"{where}: " if where else ""
-    text = f"{tunnel.name}: {tunnel.state}: {failure.cause}: {prefix}{failure.message}"
-    return printable(with_hint(text, failure.hint), REASON_LIMIT)
+def _failure_text(
+    tunnel: TunnelSnapshot, state: str, failure: FailureSnapshot, where: str
+) -> FailureText:
+    parts = (tunnel.name, state, failure.cause, where, failure.message, failure.hint)
+    return FailureText(*(printable(part, REASON_LIMIT) for part in parts))
 
 
-def _replacement_failure_lines(tunnel: TunnelSnapshot) -> list[str]:
+def _replacement_failures(tunnel: TunnelSnapshot) -> list[FailureText]:
     """Return why the connection, which stays in use, could not be replaced."""
     failure = tunnel.replacement.failure if tunnel.replacement else None
-    if failure is None:
-        return []
-    prefix = f"{failure.hop}: " if failure.hop else ""
-    text = f"{tunnel.name}: not replaced: {failure.cause}: {prefix}{failure.message}"
-    return [printable(with_hint(text, failure.hint), REASON_LIMIT)]
+    return [_failure_text(tunnel, "not replaced", failure, failure.hop)] if failure else []
 
 
 def format_progress(progress: ProgressSnapshot) -> str:

@@ -28,7 +28,14 @@ SIZE_LIMIT = 4 * 1024 * 1024
 
 
 class BanFileError(Exception):
-    """Raised for a file that cannot be read, parsed or written. The text says what to do."""
+    """Raised for a file that cannot be read, parsed or written.
+
+    hint: what to do about it, or empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class _Entry(msgspec.Struct, frozen=True):

@@ -19,7 +19,14 @@ NEW_KEY = "ssh-ed25519"
 
 
 class HostKeyError(Exception):
-    """Raised for an unusable host key; the text names the file and what to do."""
+    """Raised for an unusable host key. The text names the file.
+
+    hint: what to do about it, or empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def load(

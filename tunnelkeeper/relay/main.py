@@ -27,6 +27,7 @@ from tunnelkeeper.control.payloads import Changes, Done, NoParams
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.unix_socket import SocketFileError
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.net import fd_limits
 from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.line_sinks import stderr_sink
@@ -121,10 +122,10 @@ def _run(
         configuration, host_keys, bans = _read_files(source, ban_path, account)
     except ConfigError as error:
         for problem in error.problems:
-            _print_error(str(problem))
+            _print_error(str(problem), problem.hint)
         return ExitCode.USAGE
     except (HostKeyError, BanFileError) as error:
-        _print_error(str(error))
+        _print_error(str(error), error.hint)
         return ExitCode.USAGE
     code = ExitCode.OK
     try:
@@ -216,9 +217,10 @@ class _RunningRelay:
         try:
             configuration = await self.files.read(self.source, self.source.read)
         except ConfigError as error:
-            raise ConfigRejectedError([str(problem) for problem in error.problems]) from error
+            raise ConfigRejectedError(error.messages) from error
         except OSError as error:
-            raise ConfigRejectedError([f"{self.source.path}: {error.strerror}"]) from error
+            problem = Message(f"{self.source.path}: {error.strerror}")
+            raise ConfigRejectedError([problem]) from error
         else:
             changes = self.relay.reconfigure(configuration)
             return changes + await self.relay.revalidate()
@@ -234,8 +236,9 @@ class _RunningRelay:
         try:
             await self.reload()
         except ConfigRejectedError as error:
-            for problem in (*error.problems, str(error)):
-                log.error("%s", problem)  # noqa: TRY400  the problem needs no traceback
+            for problem in (*error.problems, Message(str(error), error.hint)):
+                hint = {"hint": problem.hint}
+                log.error("%s", problem.text, extra=hint)  # noqa: TRY400  it needs no traceback
         except Exception:
             end_if_out_of_memory()
             log.exception("the reload failed unexpectedly; please report it")
@@ -329,16 +332,17 @@ def _log_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
 
 
 class LineFormatter(logging.Formatter):
-    """Formats `2026-11-22T10:00:00+01:00 info    the message`, as the supervisor's log does."""
+    """Formats `2026-11-22T10:00:00+01:00 info    the message`, as the supervisor's log does.
 
-    def __init__(self) -> None:
-        super().__init__("%(at)s %(lowered)-7s %(message)s")
+    A hint, `extra={"hint": ...}` of the logging call, is a second line with the same start.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record with its level in lower case."""
-        record.at = format_moment(datetime.fromtimestamp(record.created, UTC))
-        record.lowered = record.levelname.lower()
-        return super().format(record)
+        at = format_moment(datetime.fromtimestamp(record.created, UTC))
+        start = f"{at} {record.levelname.lower():<7} "
+        message = Message(super().format(record), getattr(record, "hint", ""))
+        return "\n".join(start + line for line in message.lines)
 
 
 def _log_to_stderr(level: int) -> LineWriter:
@@ -348,7 +352,7 @@ def _log_to_stderr(level: int) -> LineWriter:
         The writer, to be closed at the end.
     """
     for_journal = is_journal(sys.stderr, os.environ)
-    formatter = PriorityFormatter("%(message)s") if for_journal else LineFormatter()
+    formatter = PriorityFormatter() if for_journal else LineFormatter()
 
     def describe_loss(count: int) -> str:
         text = f"{loss_text(count)}: the log could not be written"
@@ -368,9 +372,10 @@ def _log_to_stderr(level: int) -> LineWriter:
     return writer
 
 
-def _print_error(text: str) -> None:
+def _print_error(text: str, hint: str = "") -> None:
     """Print why the relay cannot serve."""
-    print(f"{_error_prefix()}tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  the log may not be set up yet
+    for line in Message(f"tunnelkeeper: {text}", hint).lines:
+        print(f"{_error_prefix()}{line}", file=sys.stderr)  # noqa: T201  the log may not be set up yet
 
 
 def _error_prefix() -> str:

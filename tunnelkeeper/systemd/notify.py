@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, TextIO
 
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.net.line_writer import LineWriter
 
 if TYPE_CHECKING:
@@ -197,9 +198,13 @@ def journal_prefix(level: str) -> str:
 
 
 class PriorityFormatter(logging.Formatter):
-    """A logging formatter that prefixes each line with the priority for the journal."""
+    """A logging formatter that prefixes each line with the priority for the journal.
+
+    A hint, `extra={"hint": ...}` of the logging call, is the last line.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
         start = journal_prefix(record.levelname.lower())
-        return "\n".join(f"{start}{line}" for line in super().format(record).splitlines())
+        message = Message(super().format(record), getattr(record, "hint", ""))
+        return "\n".join(f"{start}{line}" for line in str(message).splitlines())

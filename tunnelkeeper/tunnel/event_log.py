@@ -16,7 +16,7 @@ from tunnelkeeper.core.log_limiter import LogLimiter
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.net.line_writer import loss_text
-from tunnelkeeper.presentation.formatting import format_record
+from tunnelkeeper.presentation.formatting import record_lines
 from tunnelkeeper.systemd.notify import journal_prefix
 
 if TYPE_CHECKING:
@@ -67,16 +67,19 @@ class EventLog:
     _last_written: dict[tuple[str, str], float] = field(default_factory=dict)
     _limiter: LogLimiter = field(default_factory=lambda: LogLimiter(THROTTLE_BURST))
 
-    def write(self, level: Level, tunnel: str, message: str) -> None:
-        """Add a record. tunnel: the name of a tunnel, or empty for the supervisor itself."""
+    def write(self, level: Level, tunnel: str, message: str, hint: str = "") -> None:
+        """Add a record.
+
+        tunnel: the name of a tunnel, or empty for the supervisor itself. hint: what to do about it.
+        """
         if LEVELS[level] < LEVELS[self.level]:
             return
         self.write_counts()
-        self._write(level, tunnel, message)
+        self._write(level, tunnel, message, hint)
 
-    def _write(self, level: Level, tunnel: str, message: str) -> None:
-        text = printable(message, RECORD_LIMIT)
-        record = LogRecord(iso(self.clock.wall()), level, tunnel, text)
+    def _write(self, level: Level, tunnel: str, message: str, hint: str = "") -> None:
+        text, advice = printable(message, RECORD_LIMIT), printable(hint, RECORD_LIMIT)
+        record = LogRecord(iso(self.clock.wall()), level, tunnel, text, advice)
         limit = MAX_RECORDS_PER_TUNNEL if tunnel else MAX_SUPERVISOR_RECORDS
         kept = self._records.setdefault(tunnel, deque(maxlen=limit))
         self._sequence += 1
@@ -85,11 +88,14 @@ class EventLog:
         if self.on_record is not None:
             self.on_record(record)
 
-    def write_throttled(self, level: Level, tunnel: str, message: str, kind: str = "") -> None:
+    def write_throttled(
+        self, level: Level, tunnel: str, message: str, kind: str = "", hint: str = ""
+    ) -> None:
         """Add a record that can be very frequent, such as one per refused client.
 
         The same message is written once in a while. kind: what messages with text of a client or a
-        server have in common. They are counted from THROTTLE_BURST a minute on.
+        server have in common. They are counted from THROTTLE_BURST a minute on. hint: what to do
+        about it.
         """
         now = self.clock.monotonic()
         if len(self._last_written) > MAX_SUPERVISOR_RECORDS:
@@ -101,7 +107,7 @@ class EventLog:
         if LEVELS[level] >= LEVELS[self.level] and self._limiter.admits(
             (tunnel, kind, level), message, now
         ):
-            self._write(level, tunnel, message)
+            self._write(level, tunnel, message, hint)
 
     def write_counts(self) -> None:
         """Write how many messages were not, in the minutes that have ended."""
@@ -146,16 +152,19 @@ class EventLog:
 
     def _format(self, record: LogRecord) -> str:
         if not self.for_journald:
-            return format_line(record, self.format)
-        text = record.text if self.format == "text" else format_line(record, self.format)
-        return journal_prefix(record.level) + text
+            return "\n".join(format_lines(record, self.format))
+        lines = record.lines if self.format == "text" else format_lines(record, self.format)
+        return "\n".join(journal_prefix(record.level) + line for line in lines)
 
 
-def format_line(record: LogRecord, form: LogFormat) -> str:
-    """Return a record as one line of the log, without a newline. Text has local times, JSON UTC."""
+def format_lines(record: LogRecord, form: LogFormat) -> list[str]:
+    """Return a record as lines of the log: one of JSON, or text with a second one for the hint.
+
+    Text has local times, JSON UTC.
+    """
     if form == "json":
-        return msgspec.json.encode(record).decode("utf-8")
-    return format_record(record)
+        return [msgspec.json.encode(record).decode("utf-8")]
+    return record_lines(record)
 
 
 class EventLogHandler(logging.Handler):
@@ -166,13 +175,16 @@ class EventLogHandler(logging.Handler):
         self._event_log = event_log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record. Reduce a traceback to the exception's type and message."""
+        """Write one record. Reduce a traceback to the exception's type and message.
+
+        `extra={"hint": ...}` of the logging call is its hint.
+        """
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             text += f": {type(error).__name__}: {error}"
         level: Level = "error" if record.levelno >= logging.ERROR else "warning"
-        self._event_log.write_throttled(level, "", text)
+        self._event_log.write_throttled(level, "", text, hint=getattr(record, "hint", ""))
 
 
 LOGGERS = ("tunnelkeeper", "asyncio")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.states import (
@@ -23,17 +23,24 @@ from tunnelkeeper.core.states import (
     Up,
     failure_of,
 )
-from tunnelkeeper.core.text import with_hint
 
 if TYPE_CHECKING:
     from tunnelkeeper.tunnel.event_log import Level
     from tunnelkeeper.tunnel.session import Session
 
 
+class LogMessage(NamedTuple):
+    """A message for the log. hint: what to do about it, or empty."""
+
+    level: Level
+    text: str
+    hint: str = ""
+
+
 def transition_message(  # noqa: C901, PLR0911  one table, as the lifecycle is
     old: State, new: State, now: float, session: Session | None, last_logged: Failure | None
-) -> tuple[Level, str] | None:
-    """Return the level and message for a state transition, or None if nothing needs logging.
+) -> LogMessage | None:
+    """Return the message for a state transition, or None if nothing needs logging.
 
     Args:
         old: The state before the transition.
@@ -49,37 +56,41 @@ def transition_message(  # noqa: C901, PLR0911  one table, as the lifecycle is
         case ((Up() | Degraded()), (Up() | Degraded())) if failure_of(old) == failure_of(new):
             return None  # the gate time has passed
         case Degraded(), Up():
-            return "info", "every forward works again"
+            return LogMessage("info", "every forward works again")
         case (Stopping(), Stopping()) | (Connecting(), Connecting()):
             return None
         case _, Connecting(failure=Failure() as failure):
-            return "warning", f"{_failure_text(failure)}; another connection is on its way already"
+            text = f"{failure}; another connection is on its way already"
+            return LogMessage("warning", text, failure.hint)
         case _, Connecting(attempts=attempts) if attempts.failed:
-            return "debug", f"connecting, attempt {attempts.failed + 1}"
+            return LogMessage("debug", f"connecting, attempt {attempts.failed + 1}")
         case _, Connecting():
-            return "info", "connecting"
+            return LogMessage("info", "connecting")
         case _, Up():
-            return "info", f"up: {_connection_text(session)}{_failed_attempts_suffix(old)}"
+            return LogMessage(
+                "info", f"up: {_connection_text(session)}{_failed_attempts_suffix(old)}"
+            )
         case _, Degraded(failure=failure):
-            return "warning", f"degraded: {_failure_text(failure)}"
+            return LogMessage("warning", f"degraded: {failure}", failure.hint)
         case _, BackingOff(retry_at=retry_at, failure=failure):
             level: Level = "debug" if failure == last_logged else "warning"
-            return level, f"{_failure_text(failure)}; trying again, next in {retry_at - now:.1f} s"
+            text = f"{failure}; trying again, next in {retry_at - now:.1f} s"
+            return LogMessage(level, text, failure.hint)
         case Blocked(), Blocked(retry_at=retry_at):
-            return "info", f"still blocked; trying again in {retry_at - now:.0f} s"
+            return LogMessage("info", f"still blocked; trying again in {retry_at - now:.0f} s")
         case _, Blocked(retry_at=retry_at, failure=failure):
-            return "error", _blocked_text(failure, retry_at - now)
+            return LogMessage("error", _blocked_text(failure, retry_at - now), failure.hint)
         case _, Stopping(then_start=True):
-            return "info", "closing the connection to reconnect"
+            return LogMessage("info", "closing the connection to reconnect")
         case _, Stopped():
-            return "info", "stopped"
+            return LogMessage("info", "stopped")
     return None
 
 
-def asked_message(failure: Failure) -> tuple[Level, str]:
-    """Return the level and message for a tunnel whose question a person is being asked."""
+def asked_message(failure: Failure) -> LogMessage:
+    """Return the message for a tunnel whose question a person is being asked."""
     where = f"{failure.hop}: " if failure.hop else ""
-    return "info", with_hint(f"waits for an answer: {where}{failure.message}", failure.hint)
+    return LogMessage("info", f"waits for an answer: {where}{failure.message}", failure.hint)
 
 
 def _replacement_message(
@@ -88,15 +99,15 @@ def _replacement_message(
     now: float,
     session: Session | None,
     last_logged: Failure | None,
-) -> tuple[Level, str] | None:
+) -> LogMessage | None:
     match old, new:
         case ReplacementBackoff(), ReplacementConnecting(attempts=attempts):
-            return "debug", f"replacing the connection, attempt {attempts.failed + 1}"
+            return LogMessage("debug", f"replacing the connection, attempt {attempts.failed + 1}")
         case _, ReplacementConnecting():
-            return "info", "replacing the connection: opening a new one beside it"
+            return LogMessage("info", "replacing the connection: opening a new one beside it")
         case ReplacementConnecting(), Draining(closes_at=closes_at):
             drain = f"open channels of the old connection have {closes_at - now:.0f} s to finish"
-            return "info", f"replaced: {_connection_text(session)} takes over; {drain}"
+            return LogMessage("info", f"replaced: {_connection_text(session)} takes over; {drain}")
         case _, ReplacementBackoff(retry_at=retry_at, failure=failure):
             level: Level = "debug" if failure == last_logged else "warning"
             outcome = (
@@ -105,27 +116,25 @@ def _replacement_message(
                 else "the new connection ended, and the old one is used again"
             )
             retry = "" if retry_at == inf else f"; trying again in {retry_at - now:.1f} s"
-            return level, f"{outcome}: {_failure_text(failure)}{retry}"
+            return LogMessage(level, f"{outcome}: {failure}{retry}", failure.hint)
         case Draining(), Draining():
             message = "the new connection does not carry data: the old one is used again"
-            return "warning", message
+            return LogMessage("warning", message)
         case Draining(closes_at=closes_at), Closing() if now >= closes_at:
-            return "warning", "drain_timeout: closing the open channels of the old connection"
+            return LogMessage(
+                "warning", "drain_timeout: closing the open channels of the old connection"
+            )
         case _, NoReplacement():
-            return "info", "the old connection is closed"
+            return LogMessage("info", "the old connection is closed")
     return None
 
 
 def _blocked_text(failure: Failure, wait: float) -> str:
     if wait < inf:
-        return f"blocked: {_failure_text(failure)}; trying again in {wait:.0f} s"
+        return f"blocked: {failure}; trying again in {wait:.0f} s"
     if failure.cause is Cause.TOO_MANY_ATTEMPTS or failure.question:
-        return f"blocked: {_failure_text(failure)}"
-    return _failure_text(failure)  # the lifecycle does not decide what happens next
-
-
-def _failure_text(failure: Failure) -> str:
-    return with_hint(str(failure), failure.hint)
+        return f"blocked: {failure}"
+    return str(failure)  # the lifecycle does not decide what happens next
 
 
 def _connection_text(session: Session | None) -> str:

@@ -290,7 +290,8 @@ class Runner:
         if failure is not None and failure.question and attending({self.tunnel.name}):
             message = log_messages.asked_message(failure)
         if message is not None:
-            self._context.event_log.write(message[0], self.tunnel.name, message[1])
+            level, text, hint = message
+            self._context.event_log.write(level, self.tunnel.name, text, hint)
 
     def _record_replacement_failure(self, old: Replacement, new: Replacement) -> None:
         match new:

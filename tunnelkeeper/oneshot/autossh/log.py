@@ -15,6 +15,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.net.line_sinks import FileSink, stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter, call_bounded, close_all, loss_text
@@ -68,15 +69,19 @@ class Log:
     has_times: bool
     stderr: LineWriter | None = None
 
-    def write(self, level: Level, text: str) -> None:
-        """Write a line if its level is enabled. Errors in writing the log are ignored."""
+    def write(self, level: Level, text: str, hint: str = "") -> None:
+        """Write a line, and one with the hint, if their level is enabled.
+
+        Errors in writing the log are ignored.
+        """
         if level > self.level:
             return
-        line = f"{printable(text, RECORD_LIMIT)}\n"
-        stamped = with_time(line, self.clock)
-        if self.stderr is not None:
-            self.stderr.write(stamped)
-        self.out.write(stamped if self.has_times else line, level)
+        for each in Message(text, hint).lines:
+            line = f"{printable(each, RECORD_LIMIT)}\n"
+            stamped = with_time(line, self.clock)
+            if self.stderr is not None:
+                self.stderr.write(stamped)
+            self.out.write(stamped if self.has_times else line, level)
 
 
 def with_time(line: str, clock: Clock) -> str:
@@ -125,10 +130,11 @@ class SshMessages:
     level: Level | None
     out: LineWriter
 
-    def write(self, level: Level, text: str) -> None:
-        """Write a message if its level is enabled."""
+    def write(self, level: Level, text: str, hint: str = "") -> None:
+        """Write a message, and its hint on a line of its own, if its level is enabled."""
         if self.level is not None and level <= self.level:
-            self.out.write(f"{text}\n", level)
+            for line in Message(text, hint).lines:
+                self.out.write(f"{line}\n", level)
 
 
 def open_ssh_messages(
@@ -182,8 +188,8 @@ def _record_writer(log: Log, ssh_messages: SshMessages) -> Callable[[LogRecord],
     def write(record: LogRecord) -> None:
         level = LEVELS[record.level]
         where = f"{record.tunnel}: " if record.tunnel else ""
-        log.write(level, where + record.message)
+        log.write(level, where + record.message, record.hint)
         if log.stderr is None:
-            ssh_messages.write(level, f"{NAME}: {where}{record.message}")
+            ssh_messages.write(level, f"{NAME}: {where}{record.message}", record.hint)
 
     return write

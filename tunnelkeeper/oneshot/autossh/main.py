@@ -25,7 +25,7 @@ from tunnelkeeper.autossh.monitor_protocol import timing_from_settings, timing_n
 from tunnelkeeper.autossh.restart_rules import EXIT_FAILED, EXIT_OK, Rules
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 from tunnelkeeper.clock import SystemClock
-from tunnelkeeper.core.text import with_hint
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.net.core_dumps import disable_core_dumps
 from tunnelkeeper.net.file_creation import open_to_write, unlink
 from tunnelkeeper.net.line_writer import call_bounded
@@ -103,9 +103,9 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], console: Stdio
         with unwrap_exception_groups():
             command = run_with_children(resolve(line.ssh, monitor))
     except CommandLineError as error:
-        return _print_error(str(error), usage=len(arguments) == 0)
+        return _print_error(str(error), error.hint, usage=len(arguments) == 0)
     except SshConfigError as error:
-        return _print_error(with_hint(error.message, error.hint))
+        return _print_error(error.message, error.hint)
     try:
         return _supervise(line, settings, monitor, command, console)
     except OSError as error:
@@ -154,8 +154,8 @@ def _supervise_with_log(
     try:
         return_socket = None if monitor is None else hold_ports(monitor)
     except CommandLineError as error:
-        log.write(Level.ERROR, str(error))
-        return EXIT_FAILED if log.stderr else _print_error(str(error))
+        log.write(Level.ERROR, str(error), error.hint)
+        return EXIT_FAILED if log.stderr else _print_error(str(error), error.hint)
     if line.background:
         output.close()  # a thread does not survive fork()
         if not _daemonize():
@@ -197,7 +197,8 @@ def _monitor(line: AutosshCommand, settings: Settings) -> Monitor | None:
     value = line.monitor if line.monitor is not None else settings.port
     if value is None and line.strict:
         raise CommandLineError(
-            "expected -M port, -M 0 or AUTOSSH_PORT; it is optional without --strict"
+            "expected -M port, -M 0 or AUTOSSH_PORT with --strict",
+            "add `-M 0`, or leave --strict out",
         )
     return None if value is None else parse_monitor(value)
 
@@ -242,10 +243,10 @@ def _print_identity_warnings(line: AutosshCommand) -> None:
         print(f"Warning: {warning}", file=sys.stderr)  # noqa: T201
 
 
-def _print_error(message: str, *, usage: bool = False) -> int:
+def _print_error(message: str, hint: str = "", *, usage: bool = False) -> int:
     if usage:
         print(USAGE, file=sys.stderr)  # noqa: T201  the log is not open yet
-    print(f"autossh: {message}", file=sys.stderr)  # noqa: T201
+    print(Message(f"autossh: {message}", hint), file=sys.stderr)  # noqa: T201
     return EXIT_FAILED
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.autossh.monitor_protocol import LOCALHOST
 from tunnelkeeper.autossh.ssh_command import CommandLineError
-from tunnelkeeper.core.text import with_hint
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.net.fd_limits import reserve_fd
 from tunnelkeeper.net.listener import adopt
 from tunnelkeeper.net.port_owner import PORT_OWNERS
@@ -40,11 +40,14 @@ def hold_ports(monitor: Monitor) -> socket.socket | None:
     return None if monitor.echo_port is not None else _bind(monitor.port + 1)
 
 
-def bind_error(port: int, reason: str) -> str:
+def bind_error(port: int, reason: str) -> Message:
     """Return the message for a port that cannot be bound. Its start is autossh's."""
     owner = PORT_OWNERS.owner_of(port)
-    hint = f"{owner} listens on it; " if owner else ""
-    return with_hint(f"bind on {LOCALHOST}:{port}: {reason}", f"{hint}-M needs this port")
+    listener = f"; {owner} listens on it" if owner else ""
+    return Message(
+        f"bind on {LOCALHOST}:{port}: {reason}{listener}",
+        "-M needs this port: choose another one, or `-M 0` for none",
+    )
 
 
 def _bind(port: int) -> socket.socket:
@@ -53,7 +56,8 @@ def _bind(port: int) -> socket.socket:
     except OSError as error:
         reason = os.strerror(error.errno or 0)  # strerror of create_server repeats the address
         if error.errno == errno.EADDRINUSE:
-            raise CommandLineError(bind_error(port, reason)) from None
+            error_text = bind_error(port, reason)
+            raise CommandLineError(error_text.text, error_text.hint) from None
         raise CommandLineError(f"bind on {LOCALHOST}:{port}: {reason}") from None
 
 

@@ -110,7 +110,7 @@ async def resolve(line: SshCommand, monitor: Monitor | None) -> ResolvedCommand:
     resolver = CommandLineResolver(line)
     obstacle = obstacle_to_ssh(resolver.facts)
     if obstacle is not None:
-        raise CommandLineError(f"{obstacle}; `ssh -G` is needed to read the command line")
+        raise CommandLineError(f"{obstacle}, and `ssh -G` is needed to read the command line")
     _, answer = await resolver.look_up()
     missing = [name for name in find_ignored(answer) if name not in HONOURED_DIRECTIVES]
     given = {setting.keyword for setting in line.settings}

@@ -160,7 +160,7 @@ class AutosshSupervisor:
                     self._return_port.close()
                 await self._stop(runner_task)
         level = Level.ERROR if program_exit.is_error else Level.INFO
-        self._log.write(level, program_exit.message)
+        self._log.write(level, program_exit.message, program_exit.hint)
         return program_exit.code
 
     # -- events ------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ class AutosshSupervisor:
         failures = [f.last_failure for f in self._runner.forwards if f.forward == local]
         if any(failures):
             message = bind_error(monitor.port, "the port cannot be bound")
-            self._finish(ProgramExit(EXIT_FAILED, message, is_error=True))
+            self._finish(ProgramExit(EXIT_FAILED, message.text, is_error=True, hint=message.hint))
 
     def _loop_failure(self, monitor: Monitor) -> Failure | None:
         """Return why a forward of the monitoring loop does not listen, if so."""

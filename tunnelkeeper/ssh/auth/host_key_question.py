@@ -14,7 +14,7 @@ import asyncssh
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.questions import HostKeyDetails, Kind, Prompt, Subject
 from tunnelkeeper.core.random_art import key_title, random_art
-from tunnelkeeper.core.text import printable, with_hint
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.ssh.auth.host_key_failures import CLOCK_HINT
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
@@ -181,7 +181,7 @@ def _check_for(
         except asyncssh.HostKeyNotVerifiable:
             failure, verifier.failure = verifier.failure, None
             assert failure is not None  # noqa: S101  it says why the key is not saved
-            return with_hint(failure.message, failure.hint)
+            return ": ".join(filter(None, (failure.message, failure.hint)))  # one line
         except OSError as error:
             progress.warn(
                 f"the host key of {verifier.failures.pattern} could not be saved, and is accepted "
