@@ -3,8 +3,8 @@
 
     tmux capture-pane -N -e -p | python docs/terminal_svg.py COLUMNS > picture.svg
 
-It supports the attributes that the dashboard uses: SGR of ECMA-48 with 16 colours. It supports no
-cursor movements, as tmux has already applied them.
+It supports the attributes that the program uses: SGR of ECMA-48 with 16 colours, and 256 for texts.
+It supports no cursor movements, as tmux has already applied them.
 """
 
 from __future__ import annotations
@@ -25,17 +25,21 @@ PALETTE = (
     *("#2b303b", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#c8ccd4"),
     *("#5c6370", "#ef8991", "#b3d99a", "#f0d197", "#85c3f7", "#d79cea", "#7ccbd5", "#ffffff"),
 )
+_CUBE = (0, 95, 135, 175, 215, 255)
+"""The levels of red, green and blue in xterm's colours 16 to 231."""
+
 DIM = 0.55
 BLOCKS = "▁▂▃▄▅▆▇█"
 _FLAGS = {1: "bold", 2: "dim", 7: "reverse"}
 _FOREGROUNDS = {39: None, **{30 + i: i for i in range(8)}, **{90 + i: 8 + i for i in range(8)}}
 _BACKGROUNDS = {49: None, **{40 + i: i for i in range(8)}}
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
+_INDEXED = re.compile(r"38;5;([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The attributes of a cell. Colours are indexes of PALETTE; None is the terminal's default."""
+    """The attributes of a cell. Colours have xterm's numbers; None is the terminal's default."""
 
     foreground: int | None = None
     background: int | None = None
@@ -64,6 +68,8 @@ def parse(captured: str) -> list[Cells]:
 
 def apply_sgr(attributes: Attributes, codes: str) -> Attributes:
     """Return the attributes after an SGR sequence."""
+    if found := _INDEXED.fullmatch(codes):
+        return replace(attributes, foreground=int(found[1]))
     for code in [int(code or 0) for code in codes.split(";")]:
         if code == 0:
             attributes = Attributes()
@@ -114,11 +120,21 @@ def draw_line(cells: Cells, left: float, top: float) -> list[str]:
 
 
 def _colours(attributes: Attributes) -> tuple[str, str]:
-    foreground = FOREGROUND if attributes.foreground is None else PALETTE[attributes.foreground]
-    background = BACKGROUND if attributes.background is None else PALETTE[attributes.background]
+    foreground = FOREGROUND if attributes.foreground is None else colour(attributes.foreground)
+    background = BACKGROUND if attributes.background is None else colour(attributes.background)
     if attributes.reverse:
         return background, foreground
     return (_mixed(foreground, background) if attributes.dim else foreground), background
+
+
+def colour(number: int) -> str:
+    """Return one of xterm's 256 colours. The first 16 are those of PALETTE."""
+    if number < len(PALETTE):
+        return PALETTE[number]
+    if number >= 232:
+        return "#" + 3 * f"{8 + 10 * (number - 232):02x}"
+    levels = (_CUBE[(number - 16) // 6**place % 6] for place in (2, 1, 0))
+    return "#" + "".join(f"{level:02x}" for level in levels)
 
 
 def _mixed(foreground: str, background: str) -> str:

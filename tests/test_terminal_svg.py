@@ -33,6 +33,16 @@ def test_bright_and_background_colours_are_supported_and_others_ignored() -> Non
     assert apply_sgr(Attributes(dim=True), "") == Attributes()
 
 
+def test_the_256_colours_of_xterm_are_supported_for_text() -> None:
+    assert apply_sgr(Attributes(bold=True), "38;5;31") == Attributes(foreground=31, bold=True)
+    assert [terminal_svg.colour(number) for number in (2, 31, 196, 244)] == [
+        PALETTE[2],
+        "#0087af",
+        "#ff0000",
+        "#808080",
+    ]
+
+
 def test_the_svg_has_each_text_with_its_colour() -> None:
     root = ET.fromstring(svg(parse("a<b\n  \x1b[31mred\x1b[0m"), 10))
     texts = [(each.text, each.get("fill")) for each in root.iter(f"{SVG}text")]

@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.presentation.fitted_table import Line
 
-# The terminal's own colours, which its theme makes readable on its background.
+# Of the 256 colours, these have a contrast of 3.5 or more to white, black and dark grey alike, which
+# yellow and green of many palettes of 16 do not have on white. On a terminal that has only 16, rich
+# takes green, yellow, cyan and red.
+_GREEN, _ORANGE, _CYAN, _RED = "color(28)", "color(166)", "color(31)", "color(196)"
 _STYLES = {
     "heading": "bold",
     "name": "bold",
-    "hint": "cyan",
+    "hint": _CYAN,
     "quiet": "dim",
-    "state.up": "green",
-    "state.degraded": "yellow",
-    "state.connecting": "cyan",
-    "state.stopping": "cyan",
-    "state.backoff": "yellow",
-    "state.blocked": "bold red",
+    "state.up": _GREEN,
+    "state.degraded": _ORANGE,
+    "state.connecting": _CYAN,
+    "state.stopping": _CYAN,
+    "state.backoff": _ORANGE,
+    "state.blocked": f"bold {_RED}",
     "state.stopped": "dim",
 }
 
