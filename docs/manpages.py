@@ -60,7 +60,8 @@ def tunnelkeeper_page() -> Lines:
     lines += [".SH SYNOPSIS", ".SY tunnelkeeper"]
     lines += [escaped(piece) for piece in program.collect_usage_pieces(context)]
     lines += [".YS", ".SH DESCRIPTION"]
-    lines += roff.blocks(read_sections("../README.md")[1].nodes[:1])
+    # The second paragraph; the first has measured times, which change with each run.
+    lines += roff.blocks(read_sections("../README.md")[1].nodes[1:2])
     lines += roff.blocks(node for node in sections[1].nodes if node.type == "paragraph")
     lines += roff.blocks(_parse(markdown(("Command", "Summary"), summaries)))
     lines += [".SH OPTIONS", *roff.blocks(_take(sections, "Global options")[0].nodes)]
