@@ -25,7 +25,7 @@ from tunnelkeeper.importing.ssh_config_files import read_host_names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tunnelkeeper.importing.source_commands import Finding
+    from tunnelkeeper.importing.source_commands import Finding, Program
     from tunnelkeeper.sshconfig import Facts
 
 _SSH = re.compile(r"\b(?:auto)?ssh\b")
@@ -79,22 +79,27 @@ def find_crontab_commands(machine: Machine) -> list[Finding]:
     return found
 
 
-def find_running_autossh(machine: Machine) -> list[Finding]:
+def find_running_autossh(machine: Machine) -> list[SourceCommand]:
     """Return the commands of the user's running autossh processes (proc(5); none elsewhere)."""
-    found: list[Finding] = []
+    return find_running(machine, "autossh")
+
+
+def find_running(machine: Machine, wanted: Program) -> list[SourceCommand]:
+    """Return the commands of the user's running processes of a program."""
+    found: list[SourceCommand] = []
     for folder in sorted((machine.root / "proc").glob("[0-9]*"), key=lambda each: int(each.name)):
         try:
             if folder.stat().st_uid != os.getuid():
                 continue
             program, *arguments = _strings(folder / "cmdline") or [""]
-            if program.rpartition("/")[2] != _AUTOSSH:
+            if program.rpartition("/")[2] != wanted:
                 continue
             variables = dict(each.partition("=")[::2] for each in _strings(folder / "environ"))
             directory = str((folder / "cwd").readlink())
         except OSError:  # it has ended
             continue
         settings = {name: variables[name] for name in variables if name.startswith("AUTOSSH_")}
-        command = Command("autossh", tuple(arguments), settings)
+        command = Command(wanted, tuple(arguments), settings)
         found.append(
             SourceCommand(command, f"running process {folder.name}", working_directory=directory)
         )
