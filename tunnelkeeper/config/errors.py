@@ -26,6 +26,7 @@ class Problem:
 
     key: the key path, such as `tunnels.db.local[0]`, or empty. path: as the caller named the file.
     hint: what to do about it, or empty.
+    key_path: the same for programs.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Problem:
     key: str
     message: str
     hint: str = ""
+    key_path: KeyPath = ()
 
     @property
     def full_message(self) -> Message:

@@ -53,6 +53,7 @@ class Document:
                 format_key_path(one.key_path),
                 one.message,
                 one.hint,
+                one.key_path,
             )
             for one in by_line[:MAX_PROBLEMS]
         ]

@@ -48,11 +48,17 @@ if TYPE_CHECKING:
 def check(config_path: str) -> tuple[list[Problem], list[Problem]]:
     """Return problems that keep a tunnel from working, and warnings, each with its line."""
     disable_core_dumps()
+    return run_with_children(find_problems(config_path))
+
+
+async def find_problems(config_path: str) -> tuple[list[Problem], list[Problem]]:
+    """Do what check() does, in the loop of the caller."""
+    use_daemon_threads(asyncio.get_running_loop())
     try:
         configuration, config_warnings, document = load_document(config_path)
     except ConfigError as error:
         return list(error.problems), []
-    report = run_with_children(_check_tunnels(configuration, Places(document.values)))
+    report = await _check_tunnels(configuration, Places(document.values))
     warnings = [*config_warnings, *document.problems(dict.fromkeys(report.warnings))]
     return list(document.problems(dict.fromkeys(report.problems))), warnings
 
@@ -133,7 +139,6 @@ class Places:
 
 
 async def _check_tunnels(configuration: Configuration, places: Places) -> Report:
-    use_daemon_threads(asyncio.get_running_loop())
     report = Report()
     lookup = lookup_for(configuration)
     hosts_checker = HostsChecker(places)

@@ -205,6 +205,36 @@ async def _list_keys(socket: str) -> frozenset[bytes] | None:
         client.close()
 
 
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key or certificate that an agent holds. The comment is the agent's, as it is."""
+
+    key_type: str
+    blob: bytes
+    comment: str
+
+
+async def list_keys(socket: str) -> list[ListedKey]:
+    """Return the keys of an agent.
+
+    Raises OSError if it cannot be reached or does not understand the request.
+    """
+    client = AgentClient(socket, UserWait())
+    try:
+        return [
+            ListedKey(
+                pair.algorithm.decode("ascii", "replace"),
+                pair.public_data,
+                pair.get_comment("utf-8", "replace") or "",
+            )
+            for pair in await client.get_keys()
+        ]
+    except (ValueError, asyncssh.Error) as error:
+        raise OSError(str(error)) from error
+    finally:
+        client.close()
+
+
 def key_name(pair: asyncssh.SSHKeyPair) -> str:
     """Return the comment of a key."""
     return printable(pair.get_comment("utf-8", "replace") or "key", 60)
