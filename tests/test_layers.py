@@ -35,6 +35,10 @@ LAYERS = {
         "core clock net config sshconfig autossh forwarding questions ssh control presentation"
         " tunnel"
     ),
+    "doctor": (
+        "core net config sshconfig autossh questions ssh presentation systemd importing tunnel"
+        " oneshot"
+    ),
     "daemon": (
         "core paths clock net config sshconfig forwarding questions ssh control systemd"
         " presentation tunnel"
@@ -54,6 +58,7 @@ EXCEPTIONS = {
     ("cli.launch", "daemon"): "a front end may start a supervisor, and only late",
     ("cli.launch", "oneshot"): "the same for a program without a supervisor",
     ("cli.launch", "relay"): "the same for a relay",
+    ("cli.launch", "doctor"): "the same for the checks of doctor",
     ("cli.demo", "demo"): "the same for the demo, which starts everything",
     ("cli.dashboard", "dashboard"): "late, so that the other commands start fast",
 }
@@ -61,7 +66,7 @@ EXCEPTIONS = {
 
 LIBRARIES = {
     "asyncio": (
-        "clock control daemon dashboard forwarding importing net oneshot questions relay ssh"
+        "clock control daemon dashboard doctor forwarding importing net oneshot questions relay ssh"
         " sshconfig tunnel"
     ),
     "asyncssh": "relay ssh",

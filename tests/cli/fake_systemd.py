@@ -15,10 +15,12 @@ FAKE = """\
 printf '%s\\n' "$(basename "$0") $*" >> "$TK_NOTES"
 case "$0 $*" in
   *"$TK_FAILS"*) echo "that went wrong" >&2; exit 1 ;;
+  *NeedDaemonReload*) echo "$TK_SHOW" ;;
   *Linger*) echo "Linger=$TK_LINGER" ;;
   *ActiveState*) echo "$TK_STATE" ;;
   *UnitFileState*) echo "$TK_FILE_STATE" ;;
   *list-units*) echo "$TK_UNITS" ;;
+  *show-environment*) echo "$TK_ENVIRONMENT" ;;
 esac
 """
 
@@ -37,7 +39,13 @@ class FakeSystemd:
         monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("TK_NOTES", str(self._notes))
         self.configure(
-            fails="nothing at all", linger="no", state="inactive", file_state="disabled", units=""
+            fails="nothing at all",
+            linger="no",
+            state="inactive",
+            file_state="disabled",
+            units="",
+            show="",
+            environment="",
         )
 
     def configure(self, **answers: str) -> None:

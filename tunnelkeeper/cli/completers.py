@@ -78,6 +78,13 @@ def complete_commands(ctx: click.Context, _incomplete: str) -> Items:
     return [_item(name) for name in names]
 
 
+def complete_checks(_ctx: click.Context, _incomplete: str) -> Items:
+    """Return the checks of doctor."""
+    from tunnelkeeper.core.doctor_checks import CHECKS
+
+    return [_item(check.name, check.question) for check in CHECKS]
+
+
 def complete_files(_ctx: click.Context, incomplete: str) -> Items:
     """Let the shell complete a file."""
     return [CompletionItem(incomplete, type="file")]
@@ -87,6 +94,7 @@ COMPLETERS: dict[str, Completer] = {
     "FILE": complete_files,
     "FILE|NAME": complete_files,
     "PATH": complete_files,
+    "CHECK": complete_checks,
     "NAME": complete_tunnels,
     "G": complete_groups,
     "NAME|HOST": complete_references,

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunnelkeeper.config import Problem
+    from tunnelkeeper.core.diagnosis import Finding
     from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.core.resolved_settings import ResolvedTunnel
     from tunnelkeeper.core.secret import Secret
-    from tunnelkeeper.core.snapshot import QuestionSnapshot
+    from tunnelkeeper.core.snapshot import QuestionSnapshot, StatusSnapshot
     from tunnelkeeper.oneshot.trust import Person
     from tunnelkeeper.relay.initial_files import InitialFiles
     from tunnelkeeper.relay.set_up import Added
@@ -295,3 +296,32 @@ def parse_public_address(text: str) -> TcpAddress:
     from tunnelkeeper.relay.config import parse_public_address
 
     return parse_public_address(text)
+
+
+def diagnose(
+    config: Path,
+    socket: Path,
+    names: tuple[str, ...],
+    checks: tuple[str, ...],
+    status: StatusSnapshot | None,
+    no_status: str,
+) -> list[Finding]:
+    """Run the checks of doctor. no_status: why the supervisor reports nothing.
+
+    Raises KeyError with a name that is no tunnel's.
+    """
+    from tunnelkeeper import paths
+    from tunnelkeeper.doctor import main
+    from tunnelkeeper.doctor.context import Machine
+
+    machine = Machine(
+        config=config,
+        socket=socket,
+        state_folder=paths.state_folder(os.environ),
+        units=paths.user_units_folder(os.environ),
+        environment=os.environ,
+        status=status,
+        no_status=no_status,
+        no_status_remedy="tunnelkeeper up --detach",
+    )
+    return main.run(machine, names, checks)

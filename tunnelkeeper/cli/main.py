@@ -67,6 +67,7 @@ SUBCOMMANDS = (
     ),
     Subcommand("reload", "tunnelkeeper.cli.control", "read the config file again", "reload"),
     Subcommand("check", "tunnelkeeper.cli.check", "validate the config file, connect to nothing"),
+    Subcommand("doctor", "tunnelkeeper.cli.doctor", "what is wrong, and what to do about it"),
     Subcommand(
         "schema", "tunnelkeeper.cli.schema", "the JSON Schema of a config file, for editors"
     ),

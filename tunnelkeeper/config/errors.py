@@ -25,8 +25,7 @@ class Problem:
     """A problem of a file. line: from 1, or None for the whole file.
 
     key: the key path, such as `tunnels.db.local[0]`, or empty. path: as the caller named the file.
-    hint: what to do about it, or empty.
-    key_path: the same for programs.
+    hint: what to do about it, or empty. key_path: the key path for programs.
     """
 
     path: str

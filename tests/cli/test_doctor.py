@@ -1,0 +1,108 @@
+"""`doctor` as a command: its output, its JSON and its exit code."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.control.fakes import REFUSED, a_tunnel, running_server
+from tunnelkeeper.cli.main import run
+from tunnelkeeper.core.doctor_checks import CHECKS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = """\
+[supervisor]
+ssh_config = false
+
+[tunnels.db]
+host = "me@relay"
+"""
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    (tmp_path / "run").mkdir(mode=0o700)
+    (tmp_path / "tunnels.toml").write_text(CONFIG)
+    socket = str(tmp_path / "run" / "control.sock")
+    return ["--config", str(tmp_path / "tunnels.toml"), "--socket", socket, "doctor"]
+
+
+def test_a_fault_makes_the_exit_code_one_and_comes_first_with_its_remedy(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run([*arguments, "--check", "tunnels"])
+
+    first, second, *rest = capsys.readouterr().out.splitlines()
+    assert code == 1
+    assert first.startswith("failed   supervisor: ")
+    assert second == "         hint: tunnelkeeper up --detach"
+    assert "skipped  tunnels (depends on supervisor)" in rest
+
+
+def test_what_the_supervisor_reports_is_part_of_it(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tunnel = a_tunnel(state="backoff", failure=REFUSED)
+    with running_server(tmp_path / "run" / "control.sock", tunnel) as server:
+        server.fake.config = arguments[1]
+        code = run([*arguments, "--check", "tunnels"])
+
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert code == 1
+    assert first == "failed   tunnels: db: refused at me@relay:22: Connection refused"
+    assert second == "         hint: is sshd running?"
+
+
+def test_the_json_has_every_finding(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([*arguments, "--json", "--check", "supervisor"])
+
+    found = {each["name"]: each for each in json.loads(capsys.readouterr().out)["checks"]}
+    assert set(found) == {"disk", "config", "supervisor"}
+    assert found["supervisor"] == {
+        "name": "supervisor",
+        "status": "failed",
+        "tunnel": "",
+        "tunnels": [],
+        "hop": "",
+        "forward": "",
+        "finding": found["supervisor"]["finding"],
+        "remedy": "tunnelkeeper up --detach",
+        "depends_on": ["config", "disk"],
+    }
+
+
+def test_the_exit_code_is_zero_without_a_fault(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*arguments, "--check", "clock"]) == 0
+    assert capsys.readouterr().out == "ok       clock\n"
+
+
+def test_the_checks_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--list-checks"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [check.name for check in CHECKS]
+
+
+def test_the_list_of_checks_has_a_json_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--list-checks", "--json"]) == 0
+
+    listed = json.loads(capsys.readouterr().out)["checks"]
+    assert [(each["name"], each["depends_on"]) for each in listed] == [
+        (check.name, list(check.depends_on)) for check in CHECKS
+    ]
+
+
+def test_an_unknown_check_and_an_unknown_tunnel_are_errors(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*arguments, "--check", "nonsense"]) == 2
+    assert run([*arguments, "web"]) == 4
+    assert "no tunnel is named 'web'" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Tests of `doctor`: each check with the fault that it finds."""
