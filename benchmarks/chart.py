@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from benchmarks.report import Comparison
 
-WIDTH = 860
-NAMES = 200  # x where the row names end
-LABELS = 340  # x where the bars start
+WIDTH = 880
+NAMES = 222  # x where the row names end
+LABELS = 362  # x where the bars start
 RIGHT = 60  # space for the numbers behind the bars
 TOP, LINE, BOTTOM = 64, 24, 34
 BAR = 12
