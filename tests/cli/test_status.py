@@ -84,9 +84,10 @@ def test_a_changed_config_file_is_reported_below_the_table(
     server.fake.tunnels = tunnels
     server.fake.config_changed = True
 
-    assert tool("status").out.splitlines()[-1] == (
-        "/etc/tunnels.toml has changed; `tunnelkeeper reload` applies the changes"
-    )
+    assert tool("status").out.splitlines()[-2:] == [
+        "/etc/tunnels.toml has changed since the supervisor read it",
+        "  hint: tunnelkeeper reload",
+    ]
 
 
 def test_names_select_the_rows(tool: Tool, server: RunningServer) -> None:

@@ -5,7 +5,12 @@ from datetime import UTC, datetime
 import msgspec
 
 from tests.control.fakes import NOON, REFUSED, a_forward, a_tunnel
-from tunnelkeeper.core.snapshot import StatusSnapshot, SupervisorSnapshot, TunnelSnapshot
+from tunnelkeeper.core.snapshot import (
+    ReplacementSnapshot,
+    StatusSnapshot,
+    SupervisorSnapshot,
+    TunnelSnapshot,
+)
 from tunnelkeeper.presentation.status_report import render_report, render_screen
 
 NOW = datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC)
@@ -49,6 +54,34 @@ def test_a_forward_in_a_message_is_not_broken() -> None:
 
     for cells in range(40, 100):
         assert "L 5432 -> db.internal:5432:" in "\n".join(report(cells, tunnel))
+
+
+def test_a_hint_has_lines_of_its_own_below_its_message() -> None:
+    hint = "compare the fingerprint with that of the administrator, and remove the old line"
+    tunnel = a_tunnel(state="blocked", failure=msgspec.structs.replace(REFUSED, hint=hint))
+    below = report(50, tunnel)[report(50, tunnel).index("") + 1 :]
+
+    assert below == [
+        "db: blocked: refused: me@relay:22: Connection",
+        "    refused",
+        "  hint: compare the fingerprint with that of the",
+        "        administrator, and remove the old line",
+    ]
+    assert report(None, tunnel)[-1] == f"  hint: {hint}"
+
+
+def test_a_command_that_is_a_hint_is_not_broken() -> None:
+    command = "ssh-keygen -f /home/me/.ssh/known_hosts -R relay.example.com"
+    tunnel = a_tunnel(state="blocked", failure=msgspec.structs.replace(REFUSED, hint=command))
+
+    assert [line for line in report(40, tunnel) if command in line]
+
+
+def test_the_failure_of_a_replacement_has_its_own_state() -> None:
+    replacement = ReplacementSnapshot("backoff", failure=REFUSED)
+    lines = render_report(a_snapshot(a_tunnel(replacement=replacement)), NOW, 80)
+
+    assert [line for line in lines if ("state.backoff", "not replaced") in line]
 
 
 def test_the_name_and_the_state_in_a_message_have_their_styles() -> None:

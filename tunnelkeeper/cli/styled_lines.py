@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.presentation.fitted_table import Line
 
-# Of the 256 colours, these have a contrast of 3.5 or more to white, black and dark grey alike, which
-# yellow and green of many palettes of 16 do not have on white. On a terminal that has only 16, rich
+# Of the 256 colours, these have a contrast of 3.5 or more to white, black and dark grey alike. The
+# yellow and the green of many palettes do not have it to white. On a terminal with 16 colours, rich
 # takes green, yellow, cyan and red.
 _GREEN, _ORANGE, _CYAN, _RED = "color(28)", "color(166)", "color(31)", "color(196)"
 _STYLES = {

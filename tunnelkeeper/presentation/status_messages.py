@@ -2,54 +2,72 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.message import HINT_LABEL, Message
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.presentation.text_layout import wrap_lines
 from tunnelkeeper.presentation.tunnel_text import (
     client_failure_lines,
-    failure_lines,
+    failure_texts,
     format_forward,
     keepalive_lines,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot
     from tunnelkeeper.presentation.fitted_table import Line
+    from tunnelkeeper.presentation.tunnel_text import FailureText
+
+_COMMAND = re.compile(r"(?:sudo |tunnelkeeper |ssh-keygen |ssh-add |systemctl |chmod |chown )")
+"""How hints begin that are a command. It stays on one line, so that it can be pasted."""
 
 
 def render_messages(snapshot: StatusSnapshot, now: datetime, cells: int | None) -> list[Line]:
     """Return the messages in the order of the table, and the one about a changed config file.
 
-    cells: the width of the terminal, or None for one line per message.
+    cells: the width of the terminal, or None for one line per message and hint.
     """
     lines: list[Line] = []
     for tunnel in snapshot.tunnels:
-        for text in failure_lines(tunnel):
-            lines += _render_message(tunnel, text, cells)
+        for failure in failure_texts(tunnel):
+            lines += _render_failure(failure, tunnel, cells)
     for tunnel in snapshot.tunnels:
-        for text in (*keepalive_lines(tunnel), *client_failure_lines(tunnel, now)):
-            lines += _render_message(tunnel, text, cells)
+        texts = [*keepalive_lines(tunnel), *client_failure_lines(tunnel, now)]
+        lines += [[("", line)] for line in wrap_lines(texts, cells, _forwards(tunnel))]
     if snapshot.supervisor.config_changed:
-        file = printable(snapshot.supervisor.config)
-        text = f"{file} has changed; `tunnelkeeper reload` applies the changes"
-        lines += [[("", line)] for line in wrap_lines([text], cells)]
+        text = f"{printable(snapshot.supervisor.config)} has changed since the supervisor read it"
+        lines += render_message(Message(text, "tunnelkeeper reload"), cells)
     return lines
 
 
-def _render_message(tunnel: TunnelSnapshot, text: str, cells: int | None) -> list[Line]:
-    """Return the lines of a message that begins with the name and the state of a tunnel."""
-    forwards = [format_forward(forward) for forward in tunnel.forwards]
-    lines: list[Line] = [[("", line)] for line in wrap_lines([text], cells, forwards)]
-    prefix = f"{tunnel.name}: {tunnel.state}: "
-    first = "".join(part for _, part in lines[0])
+def render_message(message: Message, cells: int | None, tokens: Sequence[str] = ()) -> list[Line]:
+    """Return the lines of a message and its hint. tokens: parts that are not broken."""
+    lines: list[Line] = [[("", line)] for line in wrap_lines([message.text], cells, tokens)]
+    if message.hint:
+        hint = message.hint
+        commands = [hint] if _COMMAND.match(hint) else []
+        first, *rest = wrap_lines([HINT_LABEL + hint], cells, commands, indent=len(HINT_LABEL))
+        label = HINT_LABEL.rstrip()
+        lines += [[("hint", label), ("", first[len(label) :])], *([("", line)] for line in rest)]
+    return lines
+
+
+def _render_failure(failure: FailureText, tunnel: TunnelSnapshot, cells: int | None) -> list[Line]:
+    """Return the lines of a failure, with the name and the state in their styles."""
+    lines = render_message(failure.message, cells, _forwards(tunnel))
+    [(_, first)] = lines[0]
+    prefix = f"{failure.name}: {failure.state}"
     if first.startswith(prefix):
-        lines[0] = [
-            ("name", tunnel.name),
-            ("", ": "),
-            (f"state.{tunnel.state}", tunnel.state),
-            ("", first[len(prefix) - 2 :]),
-        ]
+        style = "state.backoff" if tunnel.state == "up" else f"state.{tunnel.state}"
+        state = (style, failure.state)
+        lines[0] = [("name", failure.name), ("", ": "), state, ("", first[len(prefix) :])]
     return lines
+
+
+def _forwards(tunnel: TunnelSnapshot) -> list[str]:
+    return [format_forward(forward) for forward in tunnel.forwards]

@@ -70,10 +70,19 @@ def wrap(text: str, cells: int, indent: int = 0) -> list[str]:
     return lines
 
 
-def wrap_lines(lines: Iterable[str], cells: int | None, tokens: Iterable[str] = ()) -> list[str]:
+def wrap_lines(
+    lines: Iterable[str],
+    cells: int | None,
+    tokens: Iterable[str] = (),
+    indent: int = CONTINUATION_INDENT,
+) -> list[str]:
     """Wrap lines of text for a terminal of this width; None leaves them as they are.
 
-    tokens: what is not broken at its blanks, besides times and commands in backticks.
+    Args:
+        lines: the texts; each begins a new line.
+        cells: the width.
+        tokens: what is not broken at its blanks, besides times and commands in backticks.
+        indent: cells before the further lines of a text.
     """
     if cells is None:
         return list(lines)
@@ -85,10 +94,7 @@ def wrap_lines(lines: Iterable[str], cells: int | None, tokens: Iterable[str] = 
             text = text.replace(token, keep_whole(token))
         for pattern in (_TIME, _COMMAND):
             text = pattern.sub(lambda found: keep_whole(found.group()), text)
-        wrapped += [
-            part.replace(KEPT_BLANK, " ").rstrip()
-            for part in wrap(text, cells, CONTINUATION_INDENT)
-        ]
+        wrapped += [part.replace(KEPT_BLANK, " ").rstrip() for part in wrap(text, cells, indent)]
     return wrapped
 
 
