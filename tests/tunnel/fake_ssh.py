@@ -124,14 +124,17 @@ class FakeConnection:
     """A fake ssh.connection.Connection.
 
     accept_callbacks: The callbacks that serve each remote forward. unreachable: Targets that this
-    connection alone cannot reach.
+    connection alone cannot reach. unused_seconds: As a test sets it.
     """
 
     cipher = "aes128-gcm@openssh.com"
     rtt_ms = 1.5
     answers_keepalives = True
+    was_closed_by_server = True
 
     def __init__(self, host: Host, pool: FakeConnectionPool) -> None:
+        self.unused_seconds: float | None = None
+        self.unused_timeout: float | None = None
         self.host = host
         self.accept_callbacks: dict[Address, Callable[[], Awaitable[ChannelEndpoint]]] = {}
         self.opened: list[tuple[Address, FakeChannel]] = []

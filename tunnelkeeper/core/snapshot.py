@@ -81,12 +81,15 @@ class HopSnapshot(msgspec.Struct, frozen=True):
     """One host of the chain, in connection order. rtt_ms: of its last keepalive.
 
     answers_keepalives: null until it is known. If false, refused channels replace keepalives.
+    unused_timeout: the seconds after which the server closes a connection without channels, if it
+    is known to do so; the connection is then kept in use.
     """
 
     host: str
     connected: bool
     rtt_ms: float | None = None
     answers_keepalives: bool | None = None
+    unused_timeout: float | None = None
 
 
 class ProgressSnapshot(msgspec.Struct, frozen=True):

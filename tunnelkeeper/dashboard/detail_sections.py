@@ -160,7 +160,9 @@ def _hop_state(hop: HopSnapshot, tunnel: TunnelSnapshot) -> tuple[StateName, str
     if tunnel.progress is not None and tunnel.progress.hop == hop.host:
         return "connecting", format_progress(tunnel.progress).replace("_", " ")
     if hop.connected:
-        return "up", "answers no keepalives" if hop.answers_keepalives is False else ""
+        notes = ["answers no keepalives"] if hop.answers_keepalives is False else []
+        notes += ["kept in use"] if hop.unused_timeout is not None else []
+        return "up", ", ".join(notes)
     if tunnel.failure is not None and tunnel.failure.hop == hop.host:
         return "blocked", tunnel.failure.cause.replace("_", " ")
     return "stopped", ""

@@ -13,6 +13,7 @@ from tunnelkeeper.presentation.tunnel_text import (
     failure_texts,
     format_forward,
     keepalive_lines,
+    unused_timeout_lines,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def render_messages(snapshot: StatusSnapshot, now: datetime, cells: int | None) 
         for failure in failure_texts(tunnel):
             lines += _render_failure(failure, tunnel, cells)
     for tunnel in snapshot.tunnels:
-        texts = [*keepalive_lines(tunnel), *client_failure_lines(tunnel, now)]
+        notes = [*keepalive_lines(tunnel), *unused_timeout_lines(tunnel)]
+        texts = [*notes, *client_failure_lines(tunnel, now)]
         lines += [[("", line)] for line in wrap_lines(texts, cells, _forwards(tunnel))]
     if snapshot.supervisor.config_changed:
         text = f"{printable(snapshot.supervisor.config)} has changed since the supervisor read it"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.presentation.formatting import time_since, time_until
+from tunnelkeeper.presentation.formatting import format_duration, time_since, time_until
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -99,6 +99,18 @@ def keepalive_lines(tunnel: TunnelSnapshot) -> list[str]:
         printable(f"{tunnel.name}: {hop.host} does not answer keepalives; it is probed otherwise")
         for hop in tunnel.hops
         if hop.connected and hop.answers_keepalives is False
+    ]
+
+
+def unused_timeout_lines(tunnel: TunnelSnapshot) -> list[str]:
+    """Return a line for each server that closes connections without channels."""
+    return [
+        printable(
+            f"{tunnel.name}: {hop.host} closes unused connections after"
+            f" {format_duration(hop.unused_timeout)}; this one is kept in use"
+        )
+        for hop in tunnel.hops
+        if hop.connected and hop.unused_timeout is not None
     ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -71,9 +72,12 @@ class Connection:
         self.keepalive_monitor: KeepaliveMonitor = KeepaliveMonitor(
             transport, host.keepalive, jump_monitor
         )
+        self.unused_timeout: float | None = None
+        """The seconds after which the server closes it without a channel, if that is known."""
         self._diagnoses: dict[Address, Failure] = {}
         self._listening: dict[Address, asyncio.Task[None]] = {}  # unanswered requests
         self._idle_channels = IdleChannels(host.channel_timeout)
+        transport.unused_since = time.monotonic()  # it has just logged in
         self.set_traffic_class(host.ip_qos.bulk)
         if jump is not None:
             jump.transport.add_writer(transport)
@@ -155,6 +159,18 @@ class Connection:
     def channel_count(self) -> int:
         """The number of channels that are open or opening."""
         return self.transport.channel_count
+
+    @property
+    def unused_seconds(self) -> float | None:
+        """For how long it has had no channel, or None while it has one."""
+        since = self.transport.unused_since
+        return None if since is None else time.monotonic() - since
+
+    @property
+    def was_closed_by_server(self) -> bool:
+        """Whether the server ended it without a reason, as sshd does with unused connections."""
+        ended = self._callbacks.ended
+        return ended.done() and type(ended.result()) is asyncssh.ConnectionLost
 
     def call_when_idle(self, callback: Callable[[], None] | None) -> None:
         """Call back when the last channel is closed, at once if there is none.

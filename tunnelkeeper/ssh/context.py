@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.budget import Budget
     from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.core.unused_timeout import UnusedTimeout
     from tunnelkeeper.questions.sources import AnswerSources
 
 
@@ -46,6 +47,7 @@ class SshContext:
         questions: Where logins ask what only a person can answer.
         answers: Where answers are stored, so that no person is asked.
         unlocker: Decrypts the private keys that need a passphrase.
+        unused_timeouts: When servers close connections without channels, by `user@host:port`.
         login_memory: What earlier logins have shown, such as the secrets that were refused.
         wall_time: Returns the Unix time, for the validity of certificates.
     """
@@ -61,6 +63,7 @@ class SshContext:
     questions: QuestionBoard = field(default_factory=QuestionBoard)
     answers: AnswerSources = field(default_factory=stored_answers)
     unlocker: KeyUnlocker = field(init=False)
+    unused_timeouts: dict[str, UnusedTimeout] = field(default_factory=dict)
     login_memory: LoginMemory = field(default_factory=LoginMemory)
     wall_time: Callable[[], float] = time.time
 

@@ -27,6 +27,7 @@ from tunnelkeeper.ssh.auth.login_replies import process_failure
 from tunnelkeeper.ssh.auth.method_choice import MethodChoiceMixin
 from tunnelkeeper.ssh.auth.openssh_certificate import is_certificate, parse_certificate
 from tunnelkeeper.ssh.bounded_connection import BoundedConnection
+from tunnelkeeper.ssh.channel_usage import ChannelUsageMixin
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
 from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
 from tunnelkeeper.ssh.fastpath.receive_window import MAX_PACKET, OPEN_WINDOW
@@ -35,7 +36,7 @@ from tunnelkeeper.ssh.forwarded_channels import ForwardedChannelsMixin
 from tunnelkeeper.ssh.greeting import GreetingMixin
 from tunnelkeeper.ssh.group_exchange import limited
 from tunnelkeeper.ssh.host_keys_requests import HostKeysMixin
-from tunnelkeeper.ssh.liveness import REPLY_HANDLERS, ProbeChannel
+from tunnelkeeper.ssh.liveness import REPLY_HANDLERS
 from tunnelkeeper.ssh.negotiation import check_host_signature, process_kexinit
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS, with_ascii_name
 
@@ -62,19 +63,17 @@ With them, the queue of a slow reader grows without bound.
 NEEDS_FLOW_CONTROL = asyncssh.__version__ in AFFECTED_VERSIONS
 
 
-class BaseTransport(BoundedConnection):
+class BaseTransport(ChannelUsageMixin, BoundedConnection):
     """The parts that connections of clients and servers share.
 
     Attributes:
         last_received_at: Monotonic seconds of the last data received.
-        on_idle: Called whenever the last channel is closed.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._logger = SILENCE  # type: ignore[assignment]
         self.last_received_at = time.monotonic()
-        self.on_idle: Callable[[], None] | None = None
         self.writers = WriteScheduler()
         self._pause_count = 0
 
@@ -179,20 +178,6 @@ class BaseTransport(BoundedConnection):
             return super().create_unix_channel(encoding, errors, window, max_pktsize)
         create = partial(UnixChannel, self, self._loop, encoding, errors)
         return self.create_counted_channel(create, max_pktsize)
-
-    @property
-    def channel_count(self) -> int:
-        """The number of channels that are open or opening, without probes of the peer."""
-        return len(self._channels) - self.probe_count
-
-    def remove_channel(self, recv_chan: int) -> None:
-        """Remove a channel that is closed on both sides."""
-        is_probe = isinstance(self._channels.get(recv_chan), ProbeChannel)
-        super().remove_channel(recv_chan)
-        if is_probe:
-            self.probe_count -= 1
-        elif self.on_idle is not None and not self.channel_count:
-            self.on_idle()
 
     def start_task(self, coroutine: Any) -> asyncio.Task[None]:
         """Run a coroutine in a task that ends with this connection."""

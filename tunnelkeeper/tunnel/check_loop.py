@@ -120,6 +120,16 @@ class CheckLoop:
         elif self._timer is None and self._task is None:
             self._timer = self._clock.call_at(self._health.due_at, self._on_timer)
 
+    def check_soon(self) -> bool:
+        """Check the connection at once, unless a check runs. Return whether there is one."""
+        opener = self._get_connection()
+        if opener is None or opener is not self._opener:
+            return False
+        if self._task is None:
+            self.stop()
+            self._task = self._tasks.create_task(self._check_once(opener))
+        return True
+
     def snapshot(self) -> CheckSnapshot:
         """Return the snapshot for front ends."""
         return self._snapshot

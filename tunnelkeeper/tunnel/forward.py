@@ -70,7 +70,10 @@ class ForwardContext:
 
 
 class RunningForward:
-    """A forward of a running tunnel. It notifies the tunnel of state changes."""
+    """A forward of a running tunnel. It notifies the tunnel of state changes.
+
+    probe: Runs a check of it once, over a connection.
+    """
 
     def __init__(
         self,
@@ -86,7 +89,7 @@ class RunningForward:
         self.last_failure: FailureRecord | None = None
         self.check: CheckLoop | None = None
         self._context = context
-        self._probe_function = probe
+        self.probe = probe
         self._retry_task: asyncio.Task[None] | None = None
         self._client_failures: ClientFailures | None = None
 
@@ -152,7 +155,7 @@ class RunningForward:
     def _create_check_loop(self, check: Check) -> CheckLoop:
         return CheckLoop(
             check,
-            self._probe_function,
+            self.probe,
             tasks=self._context.tasks,
             clock=self._context.clock,
             get_connection=lambda: (

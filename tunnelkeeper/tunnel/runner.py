@@ -116,7 +116,7 @@ class Runner:
             self._on_forwards_changed,
             lambda: self.send(ConnectionUnhealthy()),
         )
-        self._sessions = SessionPair(context, self._forwards, self.send)
+        self._sessions = SessionPair(tunnel.name, context, self._forwards, self.send)
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._timer: Timer | None = None
         self._watcher = DependencyWatcher(

@@ -58,6 +58,12 @@ class SessionListener(Protocol):
     async def finish_opening(self, session: Session) -> None:
         """Wait for the first health checks and report the session open."""
 
+    async def keep_in_use(self, connection: Connection) -> None:
+        """Keep a connection in use, if its server closes unused ones."""
+
+    def on_connection_ended(self, connection: Connection) -> None:
+        """Record how a connection ended."""
+
     def on_drained(self, session: Session) -> None:
         """Record that the last channel of a draining session is closed."""
 
@@ -193,8 +199,11 @@ class Session:
         connection = self.hop_connections.connection
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(self._serve_on_request(connection))
+            use = tasks.create_task(self.listener.keep_in_use(connection))
             ended = await connection.wait_ended()
+            self.listener.on_connection_ended(connection)
             serving.cancel()
+            use.cancel()
         return self._forward_failure or ended
 
     async def _serve_on_request(self, connection: Connection) -> None:

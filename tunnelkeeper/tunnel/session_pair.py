@@ -19,6 +19,9 @@ from tunnelkeeper.core.lifecycle import (
     SessionOpened,
 )
 from tunnelkeeper.core.ssh_values import SocketFileRules
+from tunnelkeeper.core.unused_timeout import UnusedTimeout
+from tunnelkeeper.presentation.formatting import format_duration
+from tunnelkeeper.tunnel.connection_user import keep_in_use
 from tunnelkeeper.tunnel.session import Role, Session, SessionProgress
 
 if TYPE_CHECKING:
@@ -26,10 +29,12 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Tunnel
     from tunnelkeeper.core.lifecycle import Event
+    from tunnelkeeper.ssh.connection import Connection
     from tunnelkeeper.tunnel.context import TunnelContext
     from tunnelkeeper.tunnel.dependency_watcher import Signatures
     from tunnelkeeper.tunnel.forward_set import ForwardSet
 
+USE_HINT = "give one of its forwards a `check` of something that answers"
 CLOSED_ON_REQUEST = Failure(Cause.LOST, "closed on request")
 
 
@@ -59,12 +64,14 @@ class SessionPair:
 
     def __init__(
         self,
+        name: str,
         context: TunnelContext,
         forwards: ForwardSet,
         send: Callable[[SessionEvent | HostKnown], None],
     ) -> None:
         self.current: Session | None = None
         self.replacement: Session | None = None
+        self._name = name
         self._context = context
         self._forwards = forwards
         self._send = send
@@ -138,6 +145,36 @@ class SessionPair:
             session.progress.step(str(session.hop_connections.connection.host), "checks")
         await self._forwards.wait_for_first_checks()
         self._send(SessionEvent(session, SessionOpened(self._forwards.first_failure)))
+
+    async def keep_in_use(self, connection: Connection) -> None:
+        """Keep a connection in use, if its server closes unused ones."""
+        known = self._context.ssh_context.unused_timeouts.get(str(connection.host))
+        if known is not None and known.use_interval is not None:
+            connection.unused_timeout = known.seconds
+            self._context.on_change(self._name)
+            await keep_in_use(
+                connection,
+                known.use_interval,
+                lambda: self._forwards.all,
+                self._context.clock,
+                lambda text: self._context.event_log.write("warning", self._name, text, USE_HINT),
+            )
+
+    def on_connection_ended(self, connection: Connection) -> None:
+        """Learn whether its server closes connections without channels."""
+        known = self._context.ssh_context.unused_timeouts
+        host = str(connection.host)
+        before = known.get(host, UnusedTimeout())
+        unused = connection.unused_seconds if connection.was_closed_by_server else None
+        known[host] = before.after_end(unused)
+        seconds = known[host].seconds
+        if seconds is not None and before.seconds is None:
+            self._context.event_log.write(
+                "info",
+                self._name,
+                f"{host} closes connections that have no channel after {format_duration(seconds)}"
+                " (UnusedConnectionTimeout); they are kept in use from now on",
+            )
 
     def on_drained(self, session: Session) -> None:
         """Report that the session has drained."""

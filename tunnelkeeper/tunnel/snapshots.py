@@ -82,6 +82,7 @@ def tunnel_snapshot(runner: Runner, clock: Clock) -> TunnelSnapshot:
                 connected=index < len(hops) and not hops[index].is_closed,
                 rtt_ms=rtts[index] if index < len(rtts) else None,
                 answers_keepalives=hops[index].answers_keepalives if index < len(hops) else None,
+                unused_timeout=hops[index].unused_timeout if index < len(hops) else None,
             )
             for index, name in enumerate(hosts)
         ],
