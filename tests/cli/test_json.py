@@ -316,13 +316,21 @@ def test_the_lines_of_a_log_are_values_of_their_own(tool: Tool) -> None:
     lines = tool("logs", "--json").out.splitlines()
 
     assert [json.loads(line)["message"] for line in lines] == ["up", "started"]
+    picked = tool("logs", "db", "d*", "--json").out.splitlines()
+    assert [json.loads(line)["message"] for line in picked] == ["up"]
     error = json.loads(tool("logs", "nothing", "--json").out)["error"]
     assert error["code"] == 4
 
 
 @pytest.mark.parametrize(
     "line",
-    ["stop d* --json", "rm d* --json", "down --json --socket {socket} db", "ps --json d*"],
+    [
+        "stop d* --json",
+        "restart d* --json",
+        "rm d* --json",
+        "down --json --socket {socket} db",
+        "ps --json d*",
+    ],
 )
 def test_aliases_patterns_and_late_global_options_work_with_json(
     tool: Tool, server: RunningServer, line: str

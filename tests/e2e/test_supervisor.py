@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import stat
 
@@ -66,12 +67,13 @@ def test_up_detach_returns_when_the_tunnels_are_up(sandbox: Sandbox) -> None:
         tunnel_table("t", sandbox.sshd().port, f'local = "{port}:{sandbox.service(echo)}"')
     )
 
-    program.succeed("up", "--detach")
+    started = json.loads(program.succeed("up", "--detach", "--json"))
 
-    assert program.tunnel("t").state == "up"
+    assert [(tunnel["name"], tunnel["state"]) for tunnel in started["tunnels"]] == [("t", "up")]
+    assert started["supervisor_started"]
     assert exchange(port, b"data") == b"data"
     supervisor = psutil.Process(program.status().supervisor.pid)
-    program.succeed("down")
+    assert json.loads(program.succeed("down", "--json"))["supervisor_ended"]
     assert not is_listening(port)
     assert not program.socket.exists()
     wait_until(lambda: not is_running(supervisor))
