@@ -22,6 +22,7 @@ from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.name_patterns import is_pattern
 from tunnelkeeper.presentation.tunnel_text import describe
 from tunnelkeeper.systemd.notify import is_waiting
@@ -92,7 +93,9 @@ def command(
     except NoSupervisorError:
         if not detach and is_requested():
             raise CommandError(
-                "no supervisor is running, and --json needs --detach to start one", ExitCode.USAGE
+                "no supervisor is running, and --json needs --detach to start one",
+                ExitCode.USAGE,
+                "tunnelkeeper up --detach --json",
             ) from None
         if not detach:
             return _run(settings, names, group, ready, log, asks=asks)
@@ -203,7 +206,8 @@ def start_in_background(
         raise _nothing_started(error) from error
     log = log_file or background.log_for(settings.socket, os.environ)
     if log is None:
-        click.echo(f"warning: the log cannot be written to {paths.log_path(os.environ)}", err=True)
+        text = f"warning: the log cannot be written to {paths.log_path(os.environ)}"
+        click.echo(str(Message(text, "`tunnelkeeper logs` has the newest lines")), err=True)
     arguments = launch.command_line(settings.config, settings.socket, names, group, log)
     started = background.start(arguments, log)
     try:

@@ -26,6 +26,8 @@ _DAMAGE = "surrogateescape"  # any path that the system allows
 class LogInUseError(Exception):
     """Another supervisor writes to this log file."""
 
+    hint = "choose another file with --log-file FILE"
+
     def __init__(self, path: Path) -> None:
         super().__init__(f"another supervisor writes its log to {path}")
 

@@ -137,7 +137,10 @@ def run(
     except AlreadyRunningError as error:
         _print_error(f"another supervisor holds {error}; it is left alone")
         return ExitCode.FAILED
-    except (FileClaimedError, LogInUseError) as error:
+    except LogInUseError as error:
+        _print_error(str(error), error.hint)
+        return ExitCode.FAILED
+    except FileClaimedError as error:
         _print_error(f"{error}; it is left alone")
         return ExitCode.FAILED
     except (SocketFileError, OSError) as error:
