@@ -83,7 +83,7 @@ SUBCOMMANDS = (
 )
 
 SECTIONS = {
-    "First steps": ("init", "add", "up", "status", "logs", "dashboard", "down", "demo"),
+    "First steps": ("init", "add", "up", "status", "logs", "doctor", "dashboard", "down", "demo"),
     "Running tunnels": ("restart", "reload", "wait", "forward", "connect"),
     "The config file": ("edit", "remove", "show", "check", "import", "schema"),
     "Keys, passwords and host keys": ("unlock", "lock", "questions", "trust"),
