@@ -55,7 +55,7 @@ class Program:
         """Start the supervisor in the foreground and wait until it answers on its socket."""
         process = self._process = self.spawn("up", *arguments)
         wait_until(
-            lambda: self._answers() or process.poll() is not None,
+            lambda: self.answers() or process.poll() is not None,
             message=lambda: f"no answer on {self.socket}; log: {self.log()}",
         )
         if process.poll() is not None:
@@ -101,15 +101,7 @@ class Program:
 
         Raises OSError if no supervisor listens.
         """
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
-            connection.connect(str(self.socket))
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            with connection.makefile("rb") as answers:
-                answer = json.loads(answers.readline())
-        assert "result" in answer, f"{method} failed: {answer}"
-        return answer["result"]
+        return _call(self.socket, method, **parameters)
 
     def status(self) -> StatusSnapshot:
         """Return the status of all tunnels."""
@@ -184,18 +176,31 @@ class Program:
         try:
             if self._process is not None:
                 assert self.stop() == 0, f"up failed: {self.log()}"
-            elif self._answers():
+            elif self.answers():
                 _terminate(psutil.Process(self.status().supervisor.pid))
             assert "Traceback" not in self.log(), self.log()
         finally:
             log_files.remove(self._log)
 
-    def _answers(self) -> bool:
+    def answers(self, path: Path | str = "") -> bool:
+        """Return whether a supervisor serves its socket, or another one (relative to the home)."""
         try:
-            self.call("version")
+            _call(self.home / path if path else self.socket, "version")
         except OSError:
             return False
         return True
+
+
+def _call(path: Path, method: str, **parameters: object) -> object:
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(path))
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        with connection.makefile("rb") as answers:
+            answer = json.loads(answers.readline())
+    assert "result" in answer, f"{method} failed: {answer}"
+    return answer["result"]
 
 
 def _environment(home: Path) -> dict[str, str]:

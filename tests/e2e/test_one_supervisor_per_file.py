@@ -32,14 +32,11 @@ def program(sandbox: Sandbox) -> Program:
 
 
 @contextmanager
-def running(program: Program, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a supervisor on a socket of its own, named by the first arguments."""
-    process = program.spawn(*arguments)
+def running(program: Program, path: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a supervisor on a socket of its own."""
+    process = program.spawn("--socket", path, *arguments)
     try:
-        wait_until(
-            lambda: program.run(*arguments[:2], "status").returncode in {0, 1},
-            message=program.log,
-        )
+        wait_until(lambda: program.answers(path), message=program.log)
         yield process
     finally:
         process.terminate()
@@ -67,7 +64,7 @@ def test_a_session_finds_the_supervisor_that_cron_started(program: Program) -> N
     runtime_directory = program.environment.pop("XDG_RUNTIME_DIR")
     process = program.spawn("up")
     try:
-        wait_until(lambda: program.run("status").returncode == 1)
+        wait_until(lambda: program.answers("state/tunnelkeeper/control.sock"))
         program.environment["XDG_RUNTIME_DIR"] = runtime_directory
 
         assert pid_of_status(program) == process.pid
@@ -99,7 +96,7 @@ def test_a_second_file_has_its_own_supervisor(program: Program) -> None:
     copy = program.home / "copy.toml"
     copy.write_text(program.config.read_text())
 
-    with running(program, "--socket", "run/other.sock", "--config", str(copy), "up") as process:
+    with running(program, "run/other.sock", "--config", str(copy), "up") as process:
         assert pid_of_status(program, "--config", str(copy), "--socket", "run/other.sock") == (
             process.pid
         )
@@ -107,8 +104,8 @@ def test_a_second_file_has_its_own_supervisor(program: Program) -> None:
 
 def test_single_tunnels_may_have_supervisors_of_their_own(program: Program) -> None:
     with (
-        running(program, "--socket", "run/1.sock", "up", "one") as one,
-        running(program, "--socket", "run/2.sock", "up", "two", "three") as two,
+        running(program, "run/1.sock", "up", "one") as one,
+        running(program, "run/2.sock", "up", "two", "three") as two,
     ):
         again = program.run("--socket", "run/3.sock", "up", "three")
         of_another = program.run("--socket", "run/1.sock", "up", "two", "--no-wait")
@@ -130,7 +127,7 @@ def test_the_claim_ends_with_its_process(program: Program) -> None:
     program.up()
     program.kill()
 
-    with running(program, "--socket", "run/other.sock", "up"):
+    with running(program, "run/other.sock", "up"):
         pass
 
 
