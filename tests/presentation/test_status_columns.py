@@ -97,6 +97,14 @@ def test_a_standard_terminal_shows_the_time_even_if_the_host_has_no_room() -> No
     assert "SINCE" not in titles(STANDARD_WIDTH - 1, tunnel)
 
 
+def test_a_time_that_grows_and_bytes_that_are_counted_drop_no_column() -> None:
+    new = a_tunnel(since="2026-11-22T12:03:10Z")
+    old = a_tunnel(since="2026-11-21T12:40:10Z", bytes_in=150_000, bytes_out=1_200_000)
+
+    for cells in range(40, 130):
+        assert titles(cells, new) == titles(cells, old)
+
+
 def test_the_target_of_a_forward_is_shown_if_there_is_room() -> None:
     long = a_forward(listen="*:80", connect=f"{'x' * 60}.internal:80")
     lines = table(STANDARD_WIDTH, a_tunnel(forwards=[long, a_forward()]))

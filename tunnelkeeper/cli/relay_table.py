@@ -18,6 +18,7 @@ from tunnelkeeper.presentation.formatting import (
     parse_time,
     time_since,
 )
+from tunnelkeeper.presentation.status_columns import DURATION_WIDTH, TRAFFIC_WIDTH
 from tunnelkeeper.presentation.text_layout import keep_whole, wrap_lines
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ def _render_clients(rows: Sequence[Row], cells: int | None) -> list[Line]:
     user = Column("USER", [text_cell(row.user) for row in rows], 18, 15, is_cut=True)
     address = Column("ADDRESS", [text_cell(row.address) for row in rows], longest_word=50)
     holds = Column("HOLDS", [Cell(tuple((text,) for text in row.holds)) for row in rows], 30)
-    since = Column("SINCE", [text_cell(row.since) for row in rows])
+    since = Column("SINCE", [text_cell(row.since) for row in rows], reserved=DURATION_WIDTH)
     channels = Column("CHANNELS", [text_cell(row.channels) for row in rows])
-    traffic = Column("IN / OUT", [text_cell(row.traffic) for row in rows])
+    traffic = Column("IN / OUT", [text_cell(row.traffic) for row in rows], reserved=TRAFFIC_WIDTH)
     narrow_user = replace(user, longest_word=8)
     every = [user, address, holds, since, channels, traffic]
     if cells is not None:

@@ -71,6 +71,8 @@ class Column:
             0: as many as its longest text needs.
         longest_word: words up to this length fit into the column at any width of the table.
         is_cut: whether texts that do not fit are cut in the middle, as names are.
+        reserved: cells that the column has at least on a terminal, so that a text that changes
+            every second does not add and drop columns.
     """
 
     title: str
@@ -78,6 +80,7 @@ class Column:
     comfortable: int = 0
     longest_word: int = 20
     is_cut: bool = False
+    reserved: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -98,7 +101,8 @@ class Column:
             for cell in self.cells
             for forms in cell.lines
         ]
-        return max(len(self.title), min(max(words, default=0), self.longest_word))
+        widest = min(max(words, default=0), self.longest_word)
+        return max(len(self.title), widest, self.reserved)
 
     @cached_property
     def comfortable_width(self) -> int:

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 STANDARD_WIDTH = 80
 """Cells of a terminal that always shows SINCE."""
 
-COMFORTABLE = {"name": 18, "host": 26, "forwards": 28, "reason": 22}
+COMFORTABLE = {"name": 18, "host": 26, "short_host": 20, "forwards": 28, "reason": 22}
 """Cells that show most texts of these columns."""
+
+DURATION_WIDTH, TRAFFIC_WIDTH = 7, 15
+"""Cells of most durations and byte counts: `23h 59m` and `999 kB / 1.2 MB`."""
 
 CUT_NAME_WIDTHS = range(15, 25)
 """Cells of a name that is cut because the table needs the room. More only if names look alike."""
@@ -111,10 +114,12 @@ def _plans(rows: Sequence[Row], cells: int | None) -> Iterable[Plan]:
     narrow_name = replace(name, longest_word=NARROWEST_NAME)
     state = Column("STATE", [text_cell(row.state, f"state.{row.state}") for row in rows])
     host = _text_column("HOST", [row.host for row in rows], "host", longest_word=60)
-    short_host = replace(host, cells=[text_cell(row.short_host) for row in rows])
+    short_host = _text_column(
+        "HOST", [row.short_host for row in rows], "short_host", longest_word=60
+    )
     forwards = Column("FORWARDS", [Cell(row.forwards) for row in rows], COMFORTABLE["forwards"])
-    since = _text_column("SINCE", [row.since for row in rows])
-    traffic = _text_column("IN / OUT", [row.traffic for row in rows])
+    since = _text_column("SINCE", [row.since for row in rows], reserved=DURATION_WIDTH)
+    traffic = _text_column("IN / OUT", [row.traffic for row in rows], reserved=TRAFFIC_WIDTH)
     reason = _text_column("REASON", [row.reason for row in rows], "reason")
 
     def plan(*columns: Column, below: Column | None = None, is_squeezed: bool = False) -> Plan:
@@ -140,9 +145,10 @@ def _text_column(
     *,
     longest_word: int = 20,
     is_cut: bool = False,
+    reserved: int = 0,
 ) -> Column:
-    comfortable = COMFORTABLE.get(key, 0)
-    return Column(title, [text_cell(text) for text in texts], comfortable, longest_word, is_cut)
+    cells = [text_cell(text) for text in texts]
+    return Column(title, cells, COMFORTABLE.get(key, 0), longest_word, is_cut, reserved)
 
 
 def _forward_forms(forward: ForwardSnapshot, tunnel: TunnelSnapshot) -> tuple[str, str]:
