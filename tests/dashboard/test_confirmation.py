@@ -60,6 +60,27 @@ def test_an_action_on_several_tunnels_runs_only_after_yes(
         assert [action.names for action in tunnel_actions(table)] == [("a", "b", "c")] * yes
 
 
+@pytest.mark.parametrize(
+    ("names", "question"),
+    [
+        (("a",), "stop a? It is in no config file: this ends it."),
+        (("a", "b"), "stop 2 tunnels? This ends the one in no config file."),
+        (("a", "b", "c"), "stop 3 tunnels? This ends the 2 in no config file."),
+    ],
+)
+def test_a_stop_that_ends_a_tunnel_for_good_says_so_and_asks(
+    names: tuple[str, ...], question: str
+) -> None:
+    table = ControllerHarness(a_tunnel("a", ad_hoc=True), a_tunnel("b"), a_tunnel("c", ad_hoc=True))
+    table.controller.control_tunnels("stop", names)
+
+    assert tunnel_actions(table) == []
+    assert question in table.lines(80, 24)[-1]
+    assert "y yes  n no" in table.lines(80, 24)[-1]
+    table.controller.confirm(yes=True)
+    assert [action.names for action in tunnel_actions(table)] == [names]
+
+
 def test_no_key_acts_on_several_tunnels_or_reloads_without_confirmation() -> None:
     for action in (TABLE | TUNNEL).values():
         table = harness()

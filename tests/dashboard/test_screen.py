@@ -183,7 +183,7 @@ def test_without_a_supervisor_the_screen_shows_the_reason_and_the_keys() -> None
     text = "\n".join(text_of(line) for line in lines_of(controller.draw(NOW, 80, 24)))
 
     assert "cannot connect to the supervisor at /run/x.sock" in text
-    assert "u starts one, q quits" in text
+    assert "u starts one, e edits the config file, q quits" in text
 
 
 def test_only_visible_rows_are_rendered_and_the_title_counts_the_others() -> None:

@@ -19,8 +19,7 @@ from tunnelkeeper.dashboard.row_cursor import RowCursor
 from tunnelkeeper.dashboard.screen import Screen, render
 from tunnelkeeper.dashboard.tunnel_actions import (
     NoTargetError,
-    create_action,
-    needs_confirmation,
+    plan_action,
 )
 from tunnelkeeper.dashboard.tunnel_page import with_page_log
 from tunnelkeeper.dashboard.ui_state import (
@@ -172,19 +171,19 @@ class Controller:
     ) -> None:
         """Start, stop, restart or retry the named, else the marked, else the selected tunnels.
 
-        One tunnel needs no confirmation, several do. `graceful` applies to a restart.
+        dashboard/tunnel_actions.py decides what needs confirmation. `graceful`: of a restart.
         """
         tunnels = self._target_tunnels(names)
         is_named = names is not None
         try:
-            action = create_action(verb, tunnels, graceful=graceful, is_named=is_named)
+            plan = plan_action(verb, tunnels, graceful=graceful, is_named=is_named)
         except NoTargetError as error:
             self._show_message(str(error), is_error=True)
             return
-        if needs_confirmation(action):
-            self.ui_state.mode = Confirming(f"{action.description}?", action)
+        if plan.question:
+            self.ui_state.mode = Confirming(plan.question, plan.action)
         else:
-            self.dispatch(action)
+            self.dispatch(plan.action)
 
     def ask_to_reload(self) -> None:
         """Ask for confirmation to reload the config file, which can change every tunnel."""

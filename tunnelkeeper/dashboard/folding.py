@@ -48,6 +48,8 @@ def fold(tunnels: Sequence[TunnelSnapshot], folded: Collection[str]) -> list[Row
 
     folded: the names of the folded groups.
     """
+    if not folded:
+        return list(tunnels)
     blocks: dict[tuple[str | None, str], list[TunnelSnapshot]] = {}
     for tunnel in tunnels:
         group = group_of(tunnel)

@@ -251,7 +251,7 @@ def _render_page(model: Model, ui_state: UiState, cells: int, height: int) -> li
             texts = ["connecting to the supervisor"]
         case Disconnected(reason):
             text = ui_state.glyphs.printable(reason)
-            texts = [*wrap(text, cells - 4), "", "u starts one, q quits"]
+            texts = [*wrap(text, cells - 4), "", "u starts one, e edits the config file, q quits"]
         case _:
             texts = []
     above = max(0, (height - len(texts)) // 2)

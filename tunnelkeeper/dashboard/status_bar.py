@@ -102,7 +102,7 @@ def _main_hints(model: Model, ui_state: UiState, selected: Row | None) -> list[H
             hints.append(Hint("u", "start a supervisor"))
         if model.supervisor and ui_state.page is None:
             hints.append(Hint("l", "log"))
-        return hints
+        return [*hints, Hint("e", "edit")]
     hints = [Hint("A", "answer")] if _typed_questions(model) else []
     if ui_state.page is not None:
         return hints + _page_hints(model.tunnels.get(ui_state.page.name))

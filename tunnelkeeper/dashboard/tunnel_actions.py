@@ -1,10 +1,12 @@
-"""The actions on tunnels: which request a verb becomes, and what undoes it. Pure.
+"""The actions on tunnels: the request, what it asks first, and what undoes it. Pure.
 
-One tunnel needs no confirmation, since the result says what undoes the action. Several do.
+An action on one tunnel asks nothing, since the result says what undoes it. An action asks if it is
+on several tunnels, or if nothing undoes it: a stop ends a tunnel that is in no config file.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.status_bar import WAITING
@@ -21,9 +23,17 @@ class NoTargetError(Exception):
     """Raised for an action that applies to no tunnel."""
 
 
-def create_action(
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An action and the question that the user has to confirm first. Empty: none."""
+
+    action: TunnelAction
+    question: str
+
+
+def plan_action(
     verb: TunnelVerb, tunnels: Sequence[TunnelSnapshot], *, graceful: bool, is_named: bool
-) -> TunnelAction:
+) -> Plan:
     """Return the action of a verb on tunnels.
 
     Args:
@@ -44,14 +54,21 @@ def create_action(
     names = tuple(tunnel.name for tunnel in tunnels)
     target = names[0] if len(names) == 1 else f"{len(names)} tunnels"
     description = f"{verb} {target}{' gracefully' if graceful else ''}"
-    undo = _describe_undo(verb, target, is_named=is_named) if len(names) == 1 else ""
+    ended = sum(tunnel.ad_hoc for tunnel in tunnels) if verb == "stop" else 0
+    asks = len(names) > 1 or ended > 0
+    undo = "" if asks else _describe_undo(verb, target, is_named=is_named)
     method = "start" if verb == "retry" else verb  # a start only ends the wait
-    return TunnelAction(method, names, description, graceful, undo)
+    action = TunnelAction(method, names, description, graceful, undo)
+    return Plan(action, f"{description}?{_describe_end(ended, len(names))}" if asks else "")
 
 
-def needs_confirmation(action: TunnelAction) -> bool:
-    """Return whether the user has to confirm an action."""
-    return len(action.names) > 1
+def _describe_end(ended: int, count: int) -> str:
+    """Return how many of the tunnels a stop ends for good. Empty if it ends none."""
+    if not ended:
+        return ""
+    if count == 1:
+        return " It is in no config file: this ends it."
+    return f" This ends {'the one' if ended == 1 else f'the {ended}'} in no config file."
 
 
 def _describe_undo(verb: TunnelVerb, name: str, *, is_named: bool) -> str:
