@@ -303,10 +303,14 @@ def test_a_message_stays_until_a_key_or_its_timeout() -> None:
 def test_problems_of_a_config_file_fill_a_page() -> None:
     harness = ControllerHarness()
     harness.controller.show_result(
-        "nothing was changed", "tunnels.toml:5: unknown key", is_error=True
+        "nothing was changed",
+        "tunnels.toml:5: unknown key",
+        is_error=True,
+        hint="did you mean 'local'?",
     )
 
     assert "tunnels.toml:5: unknown key" in harness.text()
+    assert "hint: did you mean 'local'?" in harness.text()
     assert "Esc back" in harness.lines()[-1]
 
 

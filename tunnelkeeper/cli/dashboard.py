@@ -88,7 +88,7 @@ def show_demo(socket: Path, tries: tuple[str, ...]) -> None:
     def start(_config: str | None) -> Callable[[], str | None]:
         from tunnelkeeper.dashboard.effects import StartError
 
-        raise StartError("the demo's supervisor has ended; q ends the demo")
+        raise StartError("the demo's supervisor has ended", hint="q ends the demo")
 
     show_dashboard(socket, start, file_editor(Settings()), notes=tries)
 
@@ -163,7 +163,7 @@ def file_editor(settings: Settings) -> Callable[[str | None, str | None], bool]:
         try:
             return edit_file(config, tunnel)
         except CommandError as error:
-            raise EditError(str(error), getattr(error, "hint", "")) from error
+            raise EditError(str(error), error.hint) from error
         except OSError as error:
             path = config_change.shown(error.filename or config)
             raise EditError(f"{path}: {error.strerror}") from error

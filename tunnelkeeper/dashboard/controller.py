@@ -318,7 +318,8 @@ class Controller:
         """
         if problems and not isinstance(self.ui_state.mode, Answering):
             self.clear_message()
-            self.ui_state.mode = Reading(text, problems)
+            lines = (*problems, f"  hint: {hint}") if hint else problems
+            self.ui_state.mode = Reading(text, lines)
         else:
             self._show_message(text, is_error=is_error, hint=hint)
 

@@ -14,7 +14,8 @@ import msgspec
 from prompt_toolkit.application import in_terminal
 
 from tunnelkeeper.control.async_client import CONTROL_ERRORS, call
-from tunnelkeeper.control.client_errors import RemoteError
+from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
+from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.control.payloads import Changes, LogLines
 from tunnelkeeper.dashboard.feed import describe_error
 from tunnelkeeper.dashboard.model import MAX_TUNNEL_RECORDS, Connected
@@ -60,11 +61,15 @@ class EditError(Exception):
 
 
 class StartError(Exception):
-    """Raised when a supervisor cannot be started. `problems` are those of the config file."""
+    """Raised when a supervisor cannot be started.
 
-    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+    problems: those of the config file. hint: what to do about it, or empty.
+    """
+
+    def __init__(self, message: str, problems: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(message)
         self.problems = problems
+        self.hint = hint
 
 
 async def run_action(
@@ -93,9 +98,12 @@ async def run_action(
                 )
     except RemoteError as error:
         lines = [line for problem in error.problems for line in problem.lines]
-        controller.show_result(error.message, *lines, is_error=True)
+        controller.show_result(error.message, *lines, is_error=True, hint=error.hint)
+    except NoSupervisorError as error:
+        controller.show_result(describe_error(error), is_error=True, hint="u starts one")
     except CONTROL_ERRORS as error:
-        controller.show_result(describe_error(error), is_error=True)
+        hint = error.hint if isinstance(error, ProtocolError) else ""
+        controller.show_result(describe_error(error), is_error=True, hint=hint)
 
 
 async def edit_config(
@@ -133,7 +141,7 @@ async def start_supervisor(start: Starter, controller: Controller) -> None:
         supervisor = controller.model.supervisor
         check_exit = start(supervisor.config if supervisor else None)
     except StartError as error:
-        controller.show_result(str(error), *error.problems, is_error=True)
+        controller.show_result(str(error), *error.problems, is_error=True, hint=error.hint)
         return
     for _ in range(int(START_TIMEOUT / POLL_INTERVAL)):
         if isinstance(controller.model.feed_state, Connected):
