@@ -17,7 +17,6 @@ from tunnelkeeper.dashboard.columns import (
     RowTexts,
     find_column,
     fit_columns,
-    gap_before,
 )
 from tunnelkeeper.dashboard.glyphs import UNICODE
 from tunnelkeeper.dashboard.table_rows import forward_forms
@@ -46,7 +45,7 @@ def row_of(harness: ControllerHarness, name: str, cells: int) -> str:
 def test_columns_are_never_wider_than_the_screen(rows: list[RowTexts], cells: int) -> None:
     columns = fit_columns(rows, cells)
     used = LEFT_MARGIN + sum(room for _, room in columns)
-    used += sum(gap_before(column) for column, _ in columns[1:])
+    used += sum(column.gap for column, _ in columns[1:])
 
     assert used <= cells
     assert columns[0][0].key == "name"

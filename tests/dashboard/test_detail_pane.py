@@ -36,12 +36,12 @@ def a_chain(state: str, *, connected: int = 0, **changes: object) -> TunnelSnaps
 
 
 def hop_lines(lines: list[str]) -> list[str]:
-    return [line[10:].rstrip() for line in lines if any(host in line[:30] for host in CHAIN)]
+    return [line[12:].rstrip() for line in lines if any(host in line[:30] for host in CHAIN)]
 
 
 def test_problems_come_before_everything_else_and_the_hint_has_its_own_label() -> None:
     lines = pane(a_tunnel("db", "backoff", failure=REFUSED, attempt=2))
-    labels = [line[:10].strip() for line in lines[1:]]
+    labels = [line[:12].strip() for line in lines[1:]]
 
     assert [label for label in labels if label] == [
         *("Failure", "Hint", "Hops", "Forwards", "Events")
@@ -73,7 +73,7 @@ def test_a_failed_hop_is_marked_before_the_chain_is_resolved() -> None:
 def test_a_failed_forward_is_named_beside_its_failure() -> None:
     lines = pane(a_tunnel("db", "degraded", forwards=[a_forward(state="failed", failure=REFUSED)]))
 
-    assert lines[1].startswith(" Failure  refused  L 5432  ")
+    assert lines[1].startswith(" Failure    refused  L 5432  ")
 
 
 @pytest.mark.parametrize(("cells", "height"), [(60, 15), (80, 20), (200, 20)])
@@ -91,7 +91,7 @@ def test_nothing_is_cut_while_there_is_room() -> None:
     socket = "/run/user/1000/tunnels/production-postgres-primary.sock"
     forward = a_forward(listen=socket, connect="/var/run/postgresql/.s.PGSQL.5432")
     words = " ".join(
-        line[10:]
+        line[12:]
         for line in pane(
             a_tunnel("db", "blocked", failure=LONG_FAILURE, forwards=[forward]), cells=80
         )
@@ -114,7 +114,7 @@ def test_less_important_sections_leave_the_rows_of_the_table_on_the_screen() -> 
 
 @pytest.mark.parametrize(
     ("cells", "height", "expected"),
-    [(80, 24, "Traffic  ↓"), (80, 50, "ago, up to"), (120, 35, "ago, up to")],
+    [(80, 24, "Traffic    ↓"), (80, 50, "ago, up to"), (120, 35, "ago, up to")],
 )
 def test_the_traffic_is_a_chart_if_there_is_room(cells: int, height: int, expected: str) -> None:
     harness = ControllerHarness(
@@ -132,7 +132,7 @@ def test_the_traffic_is_a_chart_if_there_is_room(cells: int, height: int, expect
 def test_the_title_has_the_session_if_it_fits_and_a_line_has_it_otherwise() -> None:
     assert "aes128-gcm@openssh.com · group work ─" in pane(DB, cells=120)[0]
     long_name = msgspec.structs.replace(DB, name="a-very-long-name-of-a-tunnel")
-    assert any(line.startswith(" Session  aes128-gcm") for line in pane(long_name, cells=60))
+    assert any(line.startswith(" Session    aes128-gcm") for line in pane(long_name, cells=60))
 
 
 def test_the_detail_pane_shows_hops_forwards_and_the_whole_failure() -> None:
@@ -146,10 +146,28 @@ def test_the_detail_pane_shows_hops_forwards_and_the_whole_failure() -> None:
     for expected in (
         "refused",
         "Connection refused",
-        "Hint     is sshd running?",
+        "Hint       is sshd running?",
         "aes128-gcm",
     ):
         assert expected in text
+
+
+def test_a_tunnel_that_is_in_no_config_file_has_a_mark_and_its_end() -> None:
+    tunnel = a_tunnel("pg", ad_hoc=True, ends_at="2026-11-22T14:03:12Z")
+    harness = ControllerHarness(tunnel)
+    title = pane(tunnel)[0]
+
+    assert "● pg *  " in harness.text(80, 24)
+    assert "pg  ● up for 3m 12s  ends in 2h ─" in title
+    assert "in no config file · aes128" in title
+
+
+def test_a_chart_that_would_break_an_address_is_left_out() -> None:
+    target = "production-postgres-primary.cluster-c9akciq32.eu-west-1.rds.example.com:5432"
+    lines = pane(a_tunnel("db", bytes_in=1, forwards=[a_forward(connect=target)]), height=35)
+
+    assert any(target in line for line in lines)
+    assert not any("ago, up to" in line[80:] for line in lines)
 
 
 @pytest.mark.parametrize("recovered", [False, True])
@@ -190,7 +208,7 @@ def test_the_detail_pane_shows_the_events_of_the_selected_tunnel() -> None:
     harness.controller.toggle_detail()
 
     assert any(
-        line.lstrip().startswith("Events   12:00:00  connecting") for line in harness.lines()
+        line.lstrip().startswith("Events     12:00:00   connecting") for line in harness.lines()
     )
 
 

@@ -31,6 +31,7 @@ class Column:
         width: cells of a column whose texts change often, so that it does not change its width with
             them. 0: as many as the texts need.
         min_width: cells below which a text is no longer useful.
+        gap: cells before the column. A column of numbers needs fewer, unless it follows a text.
         sort_key: what a click on the title sorts by.
     """
 
@@ -39,6 +40,7 @@ class Column:
     width: int = 0
     min_width: int = 0
     is_number: bool = False
+    gap: int = 2
     sort_key: SortKey | None = None
 
 
@@ -48,22 +50,18 @@ COLUMNS = (
     Column("host", "HOST", min_width=12, sort_key="host"),
     Column("forwards", "FORWARDS", min_width=8, sort_key="forwards"),
     Column("since", "SINCE", 7, is_number=True, sort_key="since"),
-    Column("rtt", "RTT", 6, is_number=True, sort_key="rtt"),
-    Column("in", "IN/s", 5, is_number=True, sort_key="in"),
-    Column("out", "OUT/s", 5, is_number=True, sort_key="out"),
+    Column("rtt", "RTT", 6, is_number=True, gap=1, sort_key="rtt"),
+    Column("in", "IN/s", 5, is_number=True, gap=1, sort_key="in"),
+    Column("out", "OUT/s", 5, is_number=True, gap=1, sort_key="out"),
     Column("traffic", "TRAFFIC", 8),
-    Column("open", "OPEN", 4, is_number=True, sort_key="open"),
-    Column("restarts", "RST", 4, is_number=True, sort_key="restarts"),
+    Column("open", "OPEN", 4, is_number=True, gap=1, sort_key="open"),
+    Column("restarts", "RST", 4, is_number=True, gap=1, sort_key="restarts"),
     Column("failure", "LAST FAILURE", min_width=12, sort_key="failure"),
 )
 BY_KEY = {column.key: column for column in COLUMNS}
 
 LEFT_MARGIN = 3
 """Cells before the first column: the mark, the glyph of the state, a blank."""
-
-GAP = 1
-WIDE_GAP = 2
-"""Cells before a column of text, which would otherwise run into a number."""
 
 MAX_TRAFFIC_WIDTH = 30
 """Maximum cells of the traffic column: one for each second of half a minute."""
@@ -173,7 +171,7 @@ def _take(
     wider: dict[str, int] = {}
     for key in step.keys:
         column = BY_KEY[key]
-        gap = 0 if key in widths or key == "name" else gap_before(column)
+        gap = 0 if key in widths or key == "name" else column.gap
         current = widths.get(key, 0)
         for width in _useful_widths(column, rows, step):
             if width > current and gap + width - current <= spare - cost:
@@ -212,11 +210,6 @@ def _widen(key: str, rows: Sequence[RowTexts], width: int, spare: int) -> int:
     return max((wider - width for wider in useful if width < wider <= width + spare), default=0)
 
 
-def gap_before(column: Column) -> int:
-    """Return the cells between a column and the previous one."""
-    return GAP if column.is_number else WIDE_GAP
-
-
 def render_heading(columns: Sequence[tuple[Column, int]], ui_state: UiState, cells: int) -> Line:
     """Return the line of titles. The title of the sorted column stands out."""
     line: Line = [("class:heading", " " * LEFT_MARGIN)]
@@ -224,7 +217,7 @@ def render_heading(columns: Sequence[tuple[Column, int]], ui_state: UiState, cel
         is_sorted = column.sort_key is not None and ui_state.sorting.key == column.sort_key
         style = "class:heading.sorted" if is_sorted else "class:heading"
         align = align_right if column.is_number else align_left
-        gap = gap_before(column) if index else 0
+        gap = column.gap if index else 0
         line += [("class:heading", " " * gap), (style, align(column.title, width, ""))]
     return fit_line(line, cells, "")
 
@@ -233,7 +226,7 @@ def find_column(columns: Sequence[tuple[Column, int]], x: int) -> Column | None:
     """Return the column at a position of the screen, or None right of the last column."""
     end = LEFT_MARGIN
     for index, (column, width) in enumerate(columns):
-        end += width + (gap_before(column) if index else 0)
+        end += width + (column.gap if index else 0)
         if x < end:
             return column
     return None

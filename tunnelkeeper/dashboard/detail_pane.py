@@ -9,9 +9,21 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.detail_sections import LABEL_WIDTH, label_lines, render_sections
-from tunnelkeeper.dashboard.glyphs import chart_scale, draw_chart, draw_sparkline, pane_title
+from tunnelkeeper.dashboard.detail_sections import (
+    LABEL_WIDTH,
+    label_lines,
+    render_sections,
+    width_of_longest_address,
+)
+from tunnelkeeper.dashboard.glyphs import (
+    chart_scale,
+    draw_chart,
+    draw_sparkline,
+    pane_title,
+    state_line,
+)
 from tunnelkeeper.dashboard.log_pane import render_record
+from tunnelkeeper.dashboard.table_rows import has_traffic
 from tunnelkeeper.dashboard.text_width import (
     Line,
     align_left,
@@ -73,9 +85,8 @@ def render_detail(
     facts = _describe_session(tunnel, glyphs)
     title = _render_title(tunnel, now, cells, glyphs)
     is_titled = line_width(title) + cell_width(facts) + TITLE_FRAME <= cells
-    has_traffic = bool(tunnel.bytes_in or tunnel.bytes_out)
-    has_side_chart = has_traffic and cells >= SIDE_BY_SIDE_WIDTH
-    width = cells * 2 // 3 - 2 if has_side_chart else cells - 1
+    width = _text_width(tunnel, cells, glyphs)
+    has_side_chart = width < cells - 1
     lines = render_sections(tunnel, model, now, width, glyphs)
     room = comfortable_height - 1 - len(lines)
     if facts and not is_titled and room > 0:
@@ -85,7 +96,7 @@ def render_detail(
     goal = comfortable_height // 3 - 1 if has_side_chart else 0
     count = max(MIN_EVENTS, goal - len(lines)) if has_events else 0
     events = _render_events(tunnel, model, now, width, count, glyphs)
-    if has_traffic and not has_side_chart:
+    if not has_side_chart and has_traffic(tunnel):
         room = comfortable_height - 1 - len(lines)
         lines += _render_traffic(tunnel, model, width, room, sum(map(len, events)), glyphs)
     lines += _newest(events, comfortable_height - 1 - len(lines))
@@ -94,6 +105,13 @@ def render_detail(
         chart = _render_chart(tunnel, model, cells - width - 3, chart_height, glyphs)
         lines = _place_beside(lines, chart, width, glyphs)
     return _finish(title, facts if is_titled else "", lines, cells, height, glyphs)
+
+
+def _text_width(tunnel: TunnelSnapshot, cells: int, glyphs: Glyphs) -> int:
+    """Return the cells of the texts: all, or two thirds if there is a chart to put beside them."""
+    width = cells * 2 // 3 - 2
+    is_wide = cells >= SIDE_BY_SIDE_WIDTH and width_of_longest_address(tunnel, glyphs) <= width
+    return width if is_wide and has_traffic(tunnel) else cells - 1
 
 
 def _finish(
@@ -112,12 +130,14 @@ def _finish(
 
 
 def _render_title(tunnel: TunnelSnapshot, now: Moment, cells: int, glyphs: Glyphs) -> Line:
-    state = (f"class:state.{tunnel.state}", f"{glyphs.states[tunnel.state]} {tunnel.state}")
-    rest: Line = [state, ("class:quiet", f" for {time_since(tunnel.since, now.wall)}")]
+    state = state_line(tunnel.state, tunnel.state, glyphs)
+    rest: Line = [*state, ("class:quiet", f" for {time_since(tunnel.since, now.wall)}")]
     if tunnel.retry_at is not None:
         wait = time_until(tunnel.retry_at, now.wall)
         text = f"  attempt {tunnel.attempt} failed, next in {wait}"
         rest.append(("class:countdown", text))
+    if tunnel.ends_at is not None:
+        rest.append(("class:countdown", f"  ends in {time_until(tunnel.ends_at, now.wall)}"))
     room = max(8, cells - line_width(rest) - TITLE_FRAME)
     name = truncate_middle(glyphs.printable(tunnel.name), room, glyphs.ellipsis)
     return [("class:title", name), ("", "  "), *rest]
@@ -126,8 +146,10 @@ def _render_title(tunnel: TunnelSnapshot, now: Moment, cells: int, glyphs: Glyph
 def _describe_session(tunnel: TunnelSnapshot, glyphs: Glyphs) -> str:
     """Return the cipher, the number of restarts and the groups, as far as there are any."""
     restarts = f"{tunnel.restarts} restart{'s' if tunnel.restarts > 1 else ''}"
+    ad_hoc = "in no config file" if tunnel.ad_hoc else ""
     groups = f"group{'s' if len(tunnel.groups) > 1 else ''} {', '.join(tunnel.groups)}"
     facts = [
+        ad_hoc,
         tunnel.cipher or "",
         restarts if tunnel.restarts else "",
         groups if tunnel.groups else "",

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.model import Model
     from tunnelkeeper.dashboard.ui_state import Moment
 
-LABEL_WIDTH = 10
-"""Cells of the labels on the left."""
+LABEL_WIDTH = 12
+"""Cells of the labels on the left. Texts begin where those of the log pane do."""
 
 _FORWARD_STATES: dict[ForwardState, StateName] = {
     "listening": "up",
@@ -72,7 +72,7 @@ def render_sections(
         text = _render_failure(failure, about, style, now, width, glyphs)
         lines += label_lines("Failure", text, style)
         hint = wrap(glyphs.printable(failure.hint), width) if failure.hint else []
-        lines += label_lines("Hint", [[("class:hint", line)] for line in hint])
+        lines += label_lines("Hint", [[("class:hint", line)] for line in hint], "class:hint.label")
     lines += label_lines("Hops", _render_hops(tunnel, width, glyphs))
     lines += label_lines("Forwards", _render_forwards(tunnel, width, glyphs))
     lines += label_lines("Clients", _render_client_failures(tunnel, now, width, glyphs))
@@ -80,6 +80,14 @@ def render_sections(
         replacement = _render_replacement(tunnel.replacement, now, width, glyphs)
         lines += label_lines("Replaced", replacement)
     return lines
+
+
+def width_of_longest_address(tunnel: TunnelSnapshot, glyphs: Glyphs) -> int:
+    """Return the cells of the line that has the longest address, which must not be broken."""
+    texts = [hop.host for hop in hops_of(tunnel)]
+    texts += [format_forward(forward) for forward in tunnel.forwards]
+    words = (word for text in texts for word in glyphs.printable(text).split())
+    return LABEL_WIDTH + 2 + max(map(cell_width, words), default=0)
 
 
 def label_lines(label: str, lines: Sequence[Line], style: str = "class:label") -> list[Line]:
@@ -143,7 +151,7 @@ def _render_hops(tunnel: TunnelSnapshot, cells: int, glyphs: Glyphs) -> list[Lin
             fragments = [("class:host", name)]
         if time_width:
             fragments.append(("class:number", align_right(time, time_width, "")))
-        fragments.append((f"class:state.{state}", glyphs.printable(note)))
+        fragments.append((f"class:word.{state}", glyphs.printable(note)))
         lines += _hang((f"class:state.{state}", glyphs.states[state]), flow(fragments, cells - 2))
     return lines
 
@@ -245,9 +253,9 @@ def _render_check(check: CheckSnapshot | None) -> Fragment | None:
     """Return the last result of a forward's check. The forward's failure has the reason."""
     match check:
         case CheckSnapshot(ok=True, ms=float(ms)):
-            return "class:state.up", f"{check.kind} {format_milliseconds(ms)}"
+            return "class:word.up", f"{check.kind} {format_milliseconds(ms)}"
         case CheckSnapshot(ok=False):
-            return "class:state.blocked", f"{check.kind} failed"
+            return "class:word.blocked", f"{check.kind} failed"
         case CheckSnapshot():
             return "class:quiet", f"{check.kind} unknown"
     return None

@@ -132,6 +132,12 @@ def draw_chart(values: Sequence[float], height: int, bars: str) -> list[str]:
     ]
 
 
+def state_line(state: StateName, text: str, glyphs: Glyphs) -> Line:
+    """Return the glyph of a state in its colour, and a text about it in a readable one."""
+    glyph = (f"class:state.{state}", glyphs.states[state])
+    return [glyph, (f"class:word.{state}", f" {text}")] if text else [glyph]
+
+
 def _bar_steps(value: float, scale: float, steps: int) -> int:
     return max(1, round(value / scale * steps)) if value > 0 else 0
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.filter_sort import NO_PROBLEM, URGENCY, problem_rank
-from tunnelkeeper.dashboard.glyphs import pane_title
+from tunnelkeeper.dashboard.glyphs import pane_title, state_line
 from tunnelkeeper.dashboard.table_rows import failure_forms
 from tunnelkeeper.dashboard.text_width import Line, align_left, cell_width, fit_line
 
@@ -33,8 +33,7 @@ def render_group_row(group: FoldedGroup, ui_state: UiState) -> Line:
     ]
     for state in URGENCY:
         if counts[state]:
-            text = f"{glyphs.states[state]} {counts[state]} {state}"
-            line += [("", "  "), (f"class:state.{state}", text)]
+            line += [("", "  "), *state_line(state, f"{counts[state]} {state}", glyphs)]
     return line
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.dashboard.glyphs import state_line
 from tunnelkeeper.dashboard.model import Connected, Disconnected
 from tunnelkeeper.dashboard.text_width import Line, cell_width, line_width, spread
 from tunnelkeeper.presentation.formatting import format_duration, format_size, time_since
@@ -65,12 +66,12 @@ def _render_state_counts(model: Model, glyphs: Glyphs, cells: int) -> Line:
     fragments: Line = []
     short: Line = []
     for state in STATE_ORDER:
-        if counts[state] or state in ALWAYS_SHOWN:
-            style = f"class:state.{state}" if counts[state] else "class:quiet"
-            fragments += [("", "  "), (style, f"{glyphs.states[state]} {counts[state]} {state}")]
         if counts[state]:
-            text = f"{glyphs.states[state]} {counts[state]}"
-            short += [("", "  "), (f"class:state.{state}", text)]
+            text = f"{counts[state]} {state}"
+            fragments += [("", "  "), *state_line(state, text, glyphs)]
+            short += [("", "  "), *state_line(state, str(counts[state]), glyphs)]
+        elif state in ALWAYS_SHOWN:
+            fragments += [("", "  "), ("class:quiet", f"{glyphs.states[state]} 0 {state}")]
     # On a narrow screen the counts matter more than the program's name.
     forms = [[*title, *fragments], [("", " "), *fragments[1:]], [("", " "), *short[1:]]]
     return next((line for line in forms if line_width(line) <= cells), forms[-1])

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.model import Model
     from tunnelkeeper.dashboard.ui_state import Moment, UiState
 
+HINT_LABEL = "hint: "
+
 
 def render_log_pane(
     model: Model, ui_state: UiState, now: Moment, cells: int, height: int
@@ -96,24 +98,38 @@ def render_record(
     """
     time = parse_time(record.at).astimezone(now.wall.tzinfo).strftime("%H:%M:%S")
     name = f"{glyphs.printable(record.tunnel)}: " if with_name and record.tunnel else ""
-    indent = len(time) + 2
+    mark = (f"class:log.mark.{record.level}", _mark(record, glyphs))
+    indent = len(f"{time}   ")
     room = max(10, cells - indent)
     first, *rest = wrap(glyphs.printable(f"{name}{record.message}"), room)
     style = f"class:log.{record.level}"
-    line: Line = [("class:quiet", time), ("", "  ")]
+    line: Line = [("class:quiet", time), ("", " "), mark, ("", " ")]
     if name and first.startswith(name):
         line += [("class:name", name), (style, first.removeprefix(name))]
     else:
         line += [(style, first)]
     lines: list[Line] = [line, *([("", " " * indent), (style, text)] for text in rest)]
-    if record.hint:
-        hint = glyphs.printable(f"hint: {record.hint}")
-        if not rest and cell_width(first) + 2 + cell_width(hint) <= room:
-            lines[-1].append(("class:quiet", f"  {hint}"))
-        else:
-            texts = wrap(hint, room)
-            lines += [[("", " " * indent), ("class:quiet", text)] for text in texts]
+    hint = glyphs.printable(record.hint)
+    if hint and not rest and cell_width(f"{first}  {HINT_LABEL}{hint}") <= room:
+        line += [("class:quiet", f"  {HINT_LABEL}"), ("class:hint", hint)]
+    elif hint:
+        label: Line = [("", " " * indent), ("class:quiet", HINT_LABEL)]
+        below: Line = [("", " " * (indent + len(HINT_LABEL)))]
+        texts = wrap(hint, max(10, room - len(HINT_LABEL)))
+        lines += [
+            [*(below if index else label), ("class:hint", text)] for index, text in enumerate(texts)
+        ]
     return lines
+
+
+def _mark(record: LogRecord, glyphs: Glyphs) -> str:
+    """Return a character for warnings and errors, which colours alone would not show to all."""
+    match record.level:
+        case "error":
+            return glyphs.states["blocked"]
+        case "warning":
+            return "!"
+    return " "
 
 
 def _highlight_search(line: Line, search: str) -> Line:

@@ -17,7 +17,6 @@ from tunnelkeeper.dashboard.columns import (
     Cell,
     Column,
     RowTexts,
-    gap_before,
 )
 from tunnelkeeper.dashboard.glyphs import draw_sparkline
 from tunnelkeeper.dashboard.text_width import (
@@ -60,6 +59,9 @@ WAITS = {
 }
 """What a tunnel waits for, by the kind of the question."""
 
+AD_HOC_MARK = " *"
+"""Follows the name of a tunnel that is in no config file."""
+
 MAX_COUNTED = 20
 """Listeners that a row shows at most, if it cannot show all."""
 
@@ -78,25 +80,31 @@ def row_texts(tunnel: TunnelSnapshot, model: Model, ui_state: UiState, now: Mome
     rate = model.throughput(tunnel.name)
     is_connected = tunnel.state in CONNECTED
     rtt = "" if tunnel.rtt_ms is None else format_milliseconds(tunnel.rtt_ms).replace(" ", "")
-    has_traffic = bool(tunnel.bytes_in or tunnel.bytes_out)
+    is_used = has_traffic(tunnel)
+    name = glyphs.printable(tunnel.name) + (AD_HOC_MARK if tunnel.ad_hoc else "")
     failure = failure_forms(tunnel, model.awaited_by(tunnel.name))
     cells = {
-        "name": Cell("class:name", (glyphs.printable(tunnel.name),)),
-        "state": Cell(state_style, (tunnel.state,)),
+        "name": Cell("class:name", (name,)),
+        "state": Cell(f"class:word.{tunnel.state}", (tunnel.state,)),
         "host": Cell("class:host", host_forms(tunnel, glyphs)),
         "forwards": Cell("class:forwards", forward_forms(tunnel.forwards, glyphs)),
         "since": since_cell(tunnel, now),
         "rtt": Cell("class:number", (rtt,)) if is_connected else EMPTY,
-        "in": rate_cell(rate.inbound) if is_connected and has_traffic else EMPTY,
-        "out": rate_cell(rate.outbound) if is_connected and has_traffic else EMPTY,
+        "in": rate_cell(rate.inbound) if is_connected and is_used else EMPTY,
+        "out": rate_cell(rate.outbound) if is_connected and is_used else EMPTY,
         "traffic": traffic_cell(model.throughput_history(tunnel.name, MAX_TRAFFIC_WIDTH), glyphs)
-        if has_traffic
+        if is_used
         else EMPTY,
         "open": count_cell(tunnel.connections) if tunnel.connections_total else EMPTY,
         "restarts": count_cell(tunnel.restarts) if tunnel.restarts else EMPTY,
         "failure": Cell(f"class:failure.{tunnel.state}", tuple(map(glyphs.printable, failure))),
     }
     return RowTexts([("class:marked", mark), (state_style, glyphs.states[tunnel.state])], cells)
+
+
+def has_traffic(tunnel: TunnelSnapshot) -> bool:
+    """Return whether a tunnel has carried any data."""
+    return bool(tunnel.bytes_in or tunnel.bytes_out)
 
 
 def render_rows(
@@ -107,7 +115,7 @@ def render_rows(
     for index, (column, width) in enumerate(columns):
         cells = [row.cells.get(column.key, EMPTY) for row in rows]
         align = align_right if column.is_number else align_left
-        gap = " " * gap_before(column) if index else ""
+        gap = " " * column.gap if index else ""
         for line, cell, text in zip(
             lines, cells, _fit_texts(column, cells, width, glyphs), strict=True
         ):

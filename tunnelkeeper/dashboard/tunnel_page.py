@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.detail_pane import render_detail
 from tunnelkeeper.dashboard.detail_sections import LABEL_WIDTH, label_lines
-from tunnelkeeper.dashboard.glyphs import pane_title
+from tunnelkeeper.dashboard.glyphs import pane_title, state_line
 from tunnelkeeper.dashboard.help_page import format_position
 from tunnelkeeper.dashboard.log_pane import render_log_pane
 from tunnelkeeper.dashboard.text_width import Line, fit_line, wrap
@@ -90,8 +90,7 @@ def _render_short_title(
     title: Line = [("class:title", glyphs.printable(page.name))]
     tunnel = model.tunnels.get(page.name)
     if tunnel is not None:
-        state = f"  {glyphs.states[tunnel.state]} {tunnel.state}"
-        title.append((f"class:state.{tunnel.state}", state))
+        title += [("", "  "), *state_line(tunnel.state, tunnel.state, glyphs)]
     return pane_title(title, position, cells, glyphs)
 
 
