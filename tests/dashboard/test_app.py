@@ -18,6 +18,7 @@ from tunnelkeeper.control.payloads import TunnelEvent
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.dashboard.effects import StartError
+from tunnelkeeper.dashboard.style import make_style
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -264,3 +265,14 @@ async def test_q_and_ctrl_c_quit(path: Path) -> None:
                 while terminal.dashboard.app.is_running:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             assert not fake.has_ended.is_set()
+
+
+@pytest.mark.parametrize("has_256_colours", [True, False])
+def test_problems_have_other_colours_than_tunnels_that_are_up(has_256_colours: bool) -> None:
+    style = make_style(has_256_colours=has_256_colours)
+    colours = {
+        style.get_attrs_for_style_str(f"class:state.{state}").color
+        for state in ("up", "backoff", "blocked")
+    }
+
+    assert len(colours) == 3

@@ -14,6 +14,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.output import ColorDepth
 
 from tunnelkeeper.control.payloads import QuestionClosedEvent
 from tunnelkeeper.dashboard.answering import (
@@ -37,7 +38,7 @@ from tunnelkeeper.dashboard.layout import CommandCompleter, create_layout
 from tunnelkeeper.dashboard.model import Connected, Model
 from tunnelkeeper.dashboard.mouse import create_mouse_handlers
 from tunnelkeeper.dashboard.question_connection import QuestionConnection
-from tunnelkeeper.dashboard.style import STYLE
+from tunnelkeeper.dashboard.style import make_style
 from tunnelkeeper.dashboard.ui_state import (
     Action,
     CopyText,
@@ -147,13 +148,14 @@ class Dashboard:
                 create_mouse_handlers(self.controller, self._press_key, self._update_focus),
             ),
             key_bindings=create_key_bindings(self.controller, self._update_focus),
-            style=STYLE,
             full_screen=True,
             mouse_support=True,
             before_render=self._before_render,
             input=keyboard,
             output=output,
         )
+        depths_of_256 = {ColorDepth.DEPTH_8_BIT, ColorDepth.DEPTH_24_BIT}
+        self.app.style = make_style(has_256_colours=self.app.color_depth in depths_of_256)
         self.app.ttimeoutlen = ESCAPE_TIMEOUT
         self.app.timeoutlen = ESCAPE_TIMEOUT
         self._tasks: asyncio.TaskGroup
