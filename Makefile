@@ -54,7 +54,7 @@ bench: $(READY)  ## measures against ssh and autossh, side by side (a quarter of
 bench-quick: $(READY) ## the same in about two minutes
 	$(BIN)/python -m benchmarks --quick --json build/benchmarks.json --svg build/benchmarks.svg
 
-screenshots: $(READY) ## the dashboard's picture of README, from a real run (needs tmux)
+screenshots: $(READY) ## the dashboard's picture of README, from a real run (Linux, as root, with tmux and OpenSSH)
 	$(BIN)/python docs/screenshots.py
 
 recording: $(READY) ## the animated picture of README, from a real outage (needs root and tmux)
