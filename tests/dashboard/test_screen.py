@@ -157,6 +157,17 @@ def test_the_header_counts_states_and_describes_the_supervisor() -> None:
         assert expected in second
 
 
+def test_a_long_path_of_the_config_file_keeps_its_ends() -> None:
+    harness = ControllerHarness()
+    long_path = msgspec.structs.replace(SUPERVISOR, config=f"/etc/{'folder/' * 20}tunnels.toml")
+    harness.model.on_event(CountersEvent(long_path, []), NOW.monotonic + 1)
+    line = harness.lines(80)[1]
+
+    assert line.startswith(" /etc/folder/")
+    assert line.rstrip().endswith("/tunnels.toml")
+    assert "…" in line
+
+
 def test_the_header_says_that_the_config_file_has_changed() -> None:
     harness = ControllerHarness()
     changed = msgspec.structs.replace(SUPERVISOR, config_changed=True)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.glyphs import state_line
 from tunnelkeeper.dashboard.model import Connected, Disconnected
-from tunnelkeeper.dashboard.text_width import Line, cell_width, line_width, spread
+from tunnelkeeper.dashboard.text_width import (
+    Line,
+    cell_width,
+    line_width,
+    spread,
+    truncate_middle,
+)
 from tunnelkeeper.presentation.formatting import format_duration, format_size, time_since
 
 if TYPE_CHECKING:
@@ -35,7 +41,7 @@ def render_header(
     glyphs = ui_state.glyphs
     badge = _render_badge(model)
     counts = _render_state_counts(model, glyphs, cells)
-    source = _render_source(model, now, glyphs)
+    source = _render_source(model, now, cells, glyphs)
     process = _render_process(model, now, cells - line_width(source), glyphs)
     right = [*badge, *_render_traffic(model, glyphs)]
     if line_width(counts) + line_width(right) >= cells:
@@ -88,7 +94,7 @@ def _render_traffic(model: Model, glyphs: Glyphs) -> Line:
     return [*line, ("", " ")]
 
 
-def _render_source(model: Model, now: Moment, glyphs: Glyphs) -> Line:
+def _render_source(model: Model, now: Moment, cells: int, glyphs: Glyphs) -> Line:
     """Return the path of the config file, or a notice that the shown state is out of date."""
     if isinstance(model.feed_state, Disconnected) and model.supervisor is not None:
         since = format_duration(now.monotonic - model.feed_state.since)
@@ -96,10 +102,10 @@ def _render_source(model: Model, now: Moment, glyphs: Glyphs) -> Line:
         return [("class:gone", f"{text} {glyphs.dot} u starts one ")]
     if model.supervisor is None:
         return []
-    config = glyphs.printable(model.supervisor.config)
-    if model.supervisor.config_changed:
-        return [("class:notice", " file changed, R reloads"), ("class:quiet", f"  {config}")]
-    return [("class:quiet", f" {config}")]
+    notice = " file changed, R reloads " if model.supervisor.config_changed else ""
+    room = max(0, cells - cell_width(notice) - 2)
+    config = truncate_middle(glyphs.printable(model.supervisor.config), room, glyphs.ellipsis)
+    return [("class:notice", notice), ("class:quiet", f" {config}")]
 
 
 def _render_process(model: Model, now: Moment, cells: int, glyphs: Glyphs) -> Line:
