@@ -10,6 +10,7 @@ import click
 import pytest
 from click.shell_completion import BashComplete
 
+from tests.control.fakes import a_tunnel
 from tests.imports import ROOT
 from tunnelkeeper.cli import completion_file
 from tunnelkeeper.cli.completers import COMPLETERS, bare_metavar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Tool
+    from tests.control.fakes import RunningServer
 
 VARIABLE = variable_of("tunnelkeeper")
 CONFIG = """
@@ -131,6 +133,19 @@ def test_options_are_completed() -> None:
 
 def test_choices_are_completed() -> None:
     assert words("up", "--ready", "") == ["tried", "up"]
+
+
+@pytest.mark.usefixtures("config")
+def test_the_ad_hoc_tunnels_of_a_running_supervisor_are_completed(server: RunningServer) -> None:
+    server.fake.tunnels["relay"] = a_tunnel("relay", ad_hoc=True)
+
+    assert words("stop", "") == ["db", "web.eu", "relay"]
+
+
+@pytest.mark.usefixtures("config")
+def test_the_hosts_of_a_forward_are_completed_and_new_names_are_not() -> None:
+    assert words("forward", "re") == ["relay"]
+    assert words("forward", "relay", "--keep", "") == []
 
 
 @pytest.mark.usefixtures("config")

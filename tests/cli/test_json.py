@@ -31,6 +31,7 @@ KEY = HopKey("me@relay:22", Outcome.KNOWN, HostKeyDetails("ssh-ed25519", "SHA256
 
 SUCCESS = {
     "init": ("--config {home}/new.toml init", "config created"),
+    "forward": ("forward relay -D 1081 --detach", "tunnels kept_in"),
     "add": ("add new relay -D 1081", "name file is_new_file warnings changes tunnels"),
     "remove": ("remove db", "removed file unused_hosts warnings changes"),
     "show": ("show db", "name settings jump_hosts"),
@@ -78,6 +79,7 @@ SUCCESS = {
 
 FAILURE = {
     "init": ("init", 2),
+    "forward": ("forward relay -D 1081 --keep db", 2),
     "add": ("add db relay -D 1080", 2),
     "remove": ("remove nothing", 4),
     "show": ("show nothing", 4),

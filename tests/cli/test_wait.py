@@ -69,7 +69,7 @@ def test_waiting_for_a_removed_tunnel_exits_with_4(tool: Tool, server: RunningSe
     done = tool("wait", "db")
 
     assert done.code == 4
-    assert "no longer in the config file: db" in done.err
+    assert "no longer there: db" in done.err
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def command(
     """
     deadline = time.monotonic() + timeout
     if start:
-        _refuse_other_supervisor(settings)
+        refuse_other_supervisor(settings)
     check_name(name, "NAME")
     table = read_table(host, specs, words)
     configuration, added = write_tunnel(settings.config, name, table)
@@ -149,7 +149,7 @@ def _names_to_start(configuration: Configuration, name: str) -> tuple[str, ...]:
     return () if automatic == [name] else (name,)
 
 
-def _refuse_other_supervisor(settings: Settings) -> None:
+def refuse_other_supervisor(settings: Settings) -> None:
     """Raise OtherConfigError if the supervisor at this socket uses another config file."""
     if (own := config_change.supervisor_of(settings)) is not None:
         own.close()

@@ -288,15 +288,23 @@ def no_questions(command: F) -> F:
 
 @contextmanager
 def asking(
-    client: Client, names: Collection[str], *, asks: bool, keys: Collection[str] = ()
+    client: Client,
+    names: Collection[str],
+    *,
+    asks: bool,
+    keys: Collection[str] = (),
+    quiet: Quiet = nullcontext,
 ) -> Iterator[Answers]:
-    """Yield the person at the terminal. It is no one without a terminal, or if nothing is asked."""
+    """Yield the person at the terminal. It is no one without a terminal, or if nothing is asked.
+
+    quiet: a context in which nothing else writes to the terminal.
+    """
     terminal = Terminal.open() if asks else None
     if terminal is None:
         yield NO_ANSWERS
         return
     with terminal:
-        yield TerminalAnswers(client, terminal, names, keys)
+        yield TerminalAnswers(client, terminal, names, keys, quiet)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Completion of the words that click does not know: tunnels, groups, hosts and files.
 
 A parameter is completed by its metavar, so that a new command gets the right words without a line
-here. Nothing is connected to, and a file that cannot be read completes nothing.
+here. Only a running supervisor is asked, and a file that cannot be read completes nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 _SIZE_LIMIT = 2 * 1024 * 1024
 """Maximum bytes of a config file, as for the loader, whose import takes too long here."""
 
+_ANSWER_TIMEOUT = 0.5
+"""Seconds: a person who presses Tab waits for no supervisor that hangs."""
+
 _HELP_LIMIT = 60
 # The shells take a line for each word. Other names than these are not valid in the config file.
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
@@ -34,9 +38,10 @@ _HOST = re.compile(r"[\w.:@%+-]+", re.ASCII)
 
 
 def complete_tunnels(ctx: click.Context, _incomplete: str) -> Items:
-    """Return the tunnels of the config file, with their hosts."""
+    """Return the tunnels of the config file, with their hosts, and those that commands opened."""
     tables = _tables(_config(ctx), "tunnels")
-    return [_item(name, str(table.get("host", ""))) for name, table in _named(tables)]
+    configured = [_item(name, str(table.get("host", ""))) for name, table in _named(tables)]
+    return configured + _ad_hoc_tunnels(ctx)
 
 
 def complete_groups(ctx: click.Context, _incomplete: str) -> Items:
@@ -176,6 +181,22 @@ def _named(tables: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
 def _texts(value: object) -> list[str]:
     """Return the strings of a value that is one string or a list."""
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+
+
+def _ad_hoc_tunnels(ctx: click.Context) -> Items:
+    """Return the ad-hoc tunnels of a supervisor that runs and answers at once."""
+    from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
+    from tunnelkeeper.control.jsonrpc import ProtocolError
+
+    options = ctx.find_root().params
+    settings = Settings(options.get("config"), options.get("socket"))
+    with suppress(NoSupervisorError, RemoteError, ProtocolError, OSError):
+        if settings.running_socket.exists():
+            with settings.client(_ANSWER_TIMEOUT) as client:
+                tunnels = client.status().tunnels
+            return [_item(each.name, each.host) for each in tunnels if each.ad_hoc]
+    return []
 
 
 def _ssh_config_hosts(config: dict[str, Any]) -> list[str]:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from tunnelkeeper.config import Problem
     from tunnelkeeper.core.diagnosis import Finding
     from tunnelkeeper.core.failures import Failure
+    from tunnelkeeper.core.first_connection import Reason
     from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.core.resolved_settings import ResolvedTunnel
     from tunnelkeeper.core.secret import Secret
-    from tunnelkeeper.core.snapshot import QuestionSnapshot, StatusSnapshot
+    from tunnelkeeper.core.snapshot import QuestionSnapshot, StatusSnapshot, TunnelSnapshot
+    from tunnelkeeper.oneshot.forward import View
     from tunnelkeeper.oneshot.trust import Person
     from tunnelkeeper.relay.initial_files import InitialFiles
     from tunnelkeeper.relay.set_up import Added
@@ -53,13 +55,14 @@ def check(config: Path) -> Findings:
     return Findings(*check.check(str(config)))
 
 
-def show(config: Path, name: str) -> ResolvedTunnel:
+def show(config: Path, name: str, table: dict[str, object] | None = None) -> ResolvedTunnel:
     """Return the settings of a tunnel that are in effect. Connect to nothing.
 
-    Raises CommandError.
+    table: that of an ad-hoc tunnel, which the file does not have. Raises CommandError.
     """
     from tunnelkeeper.cli.settings import CommandError
     from tunnelkeeper.config import ConfigError
+    from tunnelkeeper.config.ad_hoc import InvalidTunnelError
     from tunnelkeeper.core.exit_codes import ExitCode
     from tunnelkeeper.presentation.formatting import did_you_mean
 
@@ -67,7 +70,7 @@ def show(config: Path, name: str) -> ResolvedTunnel:
         from tunnelkeeper.oneshot import show
 
     try:
-        return show.show(str(config), name)
+        return show.show(str(config), name, table)
     except ConfigError as error:
         problems = "\n".join(error.lines)
         raise CommandError(problems, ExitCode.USAGE) from error
@@ -77,6 +80,8 @@ def show(config: Path, name: str) -> ResolvedTunnel:
         ) from None
     except show.LookupFailedError as error:
         raise CommandError(str(error), hint=error.hint) from error
+    except InvalidTunnelError as error:
+        raise CommandError(str(error)) from error
 
 
 def run(
@@ -100,6 +105,13 @@ def run(
     return main.run(str(config), socket, names, group, ready, on_started, log_file)
 
 
+def run_without_tunnels(config: Path, socket: Path, log_file: Path | None) -> int:
+    """Run a supervisor for the tunnels that commands open. Return its exit code."""
+    from tunnelkeeper.daemon import main
+
+    return main.run(str(config), socket, (), None, log_file=log_file, starts_none=True)
+
+
 def connect(
     config: Path,
     reference: str,
@@ -115,6 +127,37 @@ def connect(
         from tunnelkeeper.oneshot import connect
 
     return connect.connect(str(config), reference, target, pump, ask)
+
+
+def forward(
+    config: Path,
+    name: str | None,
+    table: dict[str, object],
+    for_seconds: float | None,
+    timeout: float | None,
+    view: View,
+    ask: Ask | None = None,
+) -> tuple[Reason, TunnelSnapshot]:
+    """Hold a tunnel open in this process. Return why it has ended, and what it was then.
+
+    for_seconds: how long it lives. timeout: in which it has to come up. ask: asks the person at the
+    terminal, if there is one. Raises CommandError.
+    """
+    from tunnelkeeper.cli.settings import CommandError
+    from tunnelkeeper.config import ConfigError
+    from tunnelkeeper.config.ad_hoc import InvalidTunnelError
+    from tunnelkeeper.core.exit_codes import ExitCode
+    from tunnelkeeper.oneshot import forward
+
+    request = forward.ForwardRequest(table, name, for_seconds, timeout)
+    try:
+        return forward.forward(str(config), request, view, ask)
+    except ConfigError as error:
+        message = "the config file has problems; the tunnel was not opened"
+        raise CommandError(message, ExitCode.USAGE, problems=error.messages) from error
+    except InvalidTunnelError as error:
+        message = "the tunnel was not opened"
+        raise CommandError(message, ExitCode.USAGE, problems=error.problems) from error
 
 
 def trust(
@@ -148,15 +191,23 @@ def autossh(
 
 
 def command_line(
-    config: Path, socket: Path, names: tuple[str, ...], group: str | None, log_file: Path | None
+    config: Path,
+    socket: Path,
+    names: tuple[str, ...],
+    group: str | None,
+    log_file: Path | None,
+    *,
+    no_tunnels: bool = False,
 ) -> list[str]:
-    """Return the arguments of a process that does what run() does."""
+    """Return the arguments of a process that does what run() does, or run_without_tunnels()."""
     arguments = [sys.executable, "-m", "tunnelkeeper"]
     arguments += ["--config", str(config), "--socket", str(socket), "up"]
     if log_file is not None:
         arguments += ["--log-file", str(log_file)]
     if group is not None:
         arguments += ["--group", group]
+    if no_tunnels:
+        arguments += ["--no-tunnels"]
     return [*arguments, "--", *names]
 
 

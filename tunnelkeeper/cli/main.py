@@ -49,6 +49,7 @@ class Subcommand:
 
 SUBCOMMANDS = (
     Subcommand("init", "tunnelkeeper.cli.init", "write a first config file, import old setups"),
+    Subcommand("forward", "tunnelkeeper.cli.forward", "a tunnel at once, as `ssh -N -L` opens it"),
     Subcommand("add", "tunnelkeeper.cli.add", "write a tunnel into the config file"),
     Subcommand("edit", "tunnelkeeper.cli.edit", "open the config file in an editor, and check it"),
     Subcommand("remove", "tunnelkeeper.cli.remove", "remove tunnels from the config file"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.cli.settings import CommandError
+from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
+from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.name_patterns import NoMatchError, expand_patterns, is_pattern
 from tunnelkeeper.core.text import printable
@@ -12,6 +15,7 @@ from tunnelkeeper.core.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.control.client import Client
 
 
@@ -36,3 +40,13 @@ def expand(words: Sequence[str], find_names: Callable[[], Collection[str]]) -> l
         raise CommandError(
             f"{printable(str(error))}; `tunnelkeeper status` lists them", ExitCode.NOT_FOUND
         ) from None
+
+
+def find_ad_hoc_table(settings: Settings, name: str) -> dict[str, object] | None:
+    """Return the table of an ad-hoc tunnel of the running supervisor; None if there is none."""
+    with (
+        suppress(NoSupervisorError, RemoteError, ProtocolError, OSError),
+        settings.client() as client,
+    ):
+        return client.table(name)
+    return None

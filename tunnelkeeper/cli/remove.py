@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tunnelkeeper.cli import config_change
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option, print_text, set_result
+from tunnelkeeper.cli.names import find_ad_hoc_table
 from tunnelkeeper.cli.results import Removed
 from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.config import ConfigError
@@ -20,7 +21,6 @@ from tunnelkeeper.presentation.formatting import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from tunnelkeeper.cli.settings import Settings
 
@@ -42,7 +42,7 @@ def command(settings: Settings, names: tuple[str, ...]) -> int:
     The comments directly above a table go with it; all other text is kept. A running supervisor
     that uses the file reloads it, which stops the tunnels.
     """
-    removed = _write(settings.config, names)
+    removed = _write(settings, names)
     set_result(removed)
     reloaded = config_change.reload_supervisor(settings)
     if reloaded is not None:
@@ -52,23 +52,27 @@ def command(settings: Settings, names: tuple[str, ...]) -> int:
     return ExitCode.OK
 
 
-def _known_names(path: Path, patterns: tuple[str, ...], tunnels: Collection[str]) -> list[str]:
+def _known_names(
+    settings: Settings, patterns: tuple[str, ...], tunnels: Collection[str]
+) -> list[str]:
     """Return the names of tunnels that words stand for. Raises CommandError."""
-    where = f"nothing was removed from {config_change.shown(path)}"
+    where = f"nothing was removed from {config_change.shown(settings.config)}"
     try:
         names = expand_patterns(patterns, tunnels)
     except NoMatchError as error:
         raise CommandError(f"{where}: {printable(str(error))}", ExitCode.NOT_FOUND) from None
     for name in names:
         if name not in tunnels:
-            raise CommandError(
-                f"{where}: it has no tunnel {printable(repr(name))}{did_you_mean(name, tunnels)}",
-                ExitCode.NOT_FOUND,
-            )
+            shown = printable(repr(name))
+            if find_ad_hoc_table(settings, name) is not None:
+                problem, hint = f"{shown} is an ad-hoc tunnel", f"tunnelkeeper stop {name}"
+            else:
+                problem, hint = f"it has no tunnel {shown}{did_you_mean(name, tunnels)}", ""
+            raise CommandError(f"{where}: {problem}", ExitCode.NOT_FOUND, hint)
     return names
 
 
-def _write(path: Path, patterns: tuple[str, ...]) -> Removed:
+def _write(settings: Settings, patterns: tuple[str, ...]) -> Removed:
     """Remove tunnels from the file. Return what was removed.
 
     Raises CommandError, and then nothing is written.
@@ -77,6 +81,7 @@ def _write(path: Path, patterns: tuple[str, ...]) -> Removed:
     from tunnelkeeper.core.tunnel_references import find_references, find_unused_hosts
     from tunnelkeeper.importing import config_file
 
+    path = settings.config
     if not path.exists():
         raise CommandError(
             f"{config_change.shown(path)}: no such file, so there is no tunnel to remove",
@@ -84,7 +89,7 @@ def _write(path: Path, patterns: tuple[str, ...]) -> Removed:
         )
     with config_change.changing(path) as file:
         tunnels = file.configuration.tunnels
-        names = _known_names(path, patterns, tunnels)
+        names = _known_names(settings, patterns, tunnels)
         try:
             text = remove_tunnels(file.text, names)
             config_file.parse_changed(file, text, names)

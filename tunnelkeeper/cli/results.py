@@ -24,6 +24,12 @@ class Started(Tunnels, frozen=True):
     supervisor_started: bool
 
 
+class Forwarded(Tunnels, frozen=True):
+    """The result of `forward --detach`. kept_in: the config file, if --keep has written it."""
+
+    kept_in: str | None = None
+
+
 class Stopped(msgspec.Struct, frozen=True):
     """The result of `down`.
 

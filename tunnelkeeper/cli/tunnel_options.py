@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ _PATH_KEYS = (
 )
 """Keys of files. A relative path is meant relative to where the command is typed."""
 
-_SSH_OPTIONS = {
+SSH_OPTIONS = {
     "-i": "write identity_files=FILE",
     "-J": "write jump=HOST",
     "-l": "write user=NAME",
@@ -43,15 +44,33 @@ _SSH_OPTIONS = {
 """Options of ssh and autossh, and what to do instead."""
 
 
+@dataclass(frozen=True, slots=True)
+class ForwardRequest:
+    """What `forward` opens.
+
+    name: None for one made from the host. for_seconds: how long it lives, timeout: in which it has
+    to come up; None for no limit. asks: whether to ask what it needs to know, if there is a
+    terminal.
+    """
+
+    table: dict[str, Any]
+    name: str | None
+    for_seconds: float | None
+    timeout: float | None
+    asks: bool
+
+
 class TunnelCommand(TunnelsCommand):
     """A command that takes forwards, with advice for options of ssh that are keys here."""
+
+    advice: Mapping[str, str] = SSH_OPTIONS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments. An option of ssh is refused with the key that replaces it."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if advice := _SSH_OPTIONS.get(error.option_name):
+            if advice := self.advice.get(error.option_name):
                 message = f"no option {error.option_name} of ssh here: {advice}"
                 raise click.UsageError(message, ctx) from None
             raise

@@ -60,6 +60,7 @@ Examples:
 @click.option(
     "--log-file", metavar="FILE", help="Write the log to this file, which is rotated by size."
 )
+@click.option("--no-tunnels", is_flag=True, help="Start none, for those that `forward` opens.")
 @json_option("Print the tunnels as JSON; with --detach or a running supervisor.")
 @click.pass_obj
 def command(
@@ -73,6 +74,7 @@ def command(
     batch: bool,
     ready: Ready,
     log_file: str | None,
+    no_tunnels: bool,
 ) -> int:
     """Hold tunnels up; without a NAME or a group, all with autostart.
 
@@ -82,12 +84,16 @@ def command(
     """
     deadline = time.monotonic() + timeout
     log = None if log_file is None else background.named_log(log_file)
+    if no_tunnels:
+        if names or group is not None or detach:
+            raise click.UsageError("--no-tunnels: expected no names, no group and no --detach")
+        return launch.run_without_tunnels(settings.config, settings.socket, log)
     asks = not (batch or is_requested())
     if is_waiting(os.environ) and not (detach or is_requested()):
         # A service manager expects this process to be the supervisor, or else to fail.
         return _run(settings, names, group, ready, log, asks=False)
     try:
-        client = _running_supervisor(settings)
+        client = running_supervisor(settings)
     except ForeignSocketError as error:
         raise CommandError(str(error), hint=error.hint) from error
     except NoSupervisorError:
@@ -149,7 +155,7 @@ def _nothing_started(error: ConfigError) -> CommandError:
     return CommandError(message, ExitCode.USAGE, problems=error.messages)
 
 
-def _running_supervisor(settings: Settings) -> Client:
+def running_supervisor(settings: Settings) -> Client:
     """Return a client of a supervisor that has answered.
 
     Raises ForeignSocketError, NoSupervisorError, OtherConfigError, OSError.
@@ -204,10 +210,7 @@ def start_in_background(
         names = _expand_from_file(settings, names)
     except ConfigError as error:
         raise _nothing_started(error) from error
-    log = log_file or background.log_for(settings.socket, os.environ)
-    if log is None:
-        text = f"warning: the log cannot be written to {paths.log_path(os.environ)}"
-        click.echo(str(Message(text, "`tunnelkeeper logs` has the newest lines")), err=True)
+    log = log_file or default_log(settings)
     arguments = launch.command_line(settings.config, settings.socket, names, group, log)
     started = background.start(arguments, log)
     try:
@@ -217,6 +220,15 @@ def start_in_background(
             return wait_until_settled(client, started_names, deadline, asks=asks)
     except NoSupervisorError:
         raise started.start_error() from None
+
+
+def default_log(settings: Settings) -> Path | None:
+    """Return the log file for a new supervisor; None with a warning if it cannot be written."""
+    log = background.log_for(settings.socket, os.environ)
+    if log is None:
+        text = f"warning: the log cannot be written to {paths.log_path(os.environ)}"
+        click.echo(str(Message(text, "`tunnelkeeper logs` has the newest lines")), err=True)
+    return log
 
 
 def wait_until_settled(

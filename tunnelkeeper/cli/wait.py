@@ -71,7 +71,7 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
             return ExitCode.OK  # the tunnels went down with the supervisor
     set_result(Tunnels(list(seen.values())))
     if goal == "up" and (gone := sorted(set(names) - set(seen))):
-        raise CommandError(f"no longer in the config file: {', '.join(gone)}", ExitCode.NOT_FOUND)
+        raise CommandError(f"no longer there: {', '.join(gone)}", ExitCode.NOT_FOUND)
     late = [tunnel for tunnel in seen.values() if not holds(tunnel)]
     for tunnel in late:
         click.echo("\n".join(describe(tunnel)), err=True)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tunnelkeeper.core.failures import Cause
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import TunnelSnapshot
+
+Reason = Literal["failed", "timed_out", "time_passed", "stopped", "interrupted", "terminated"]
+"""Why the command ends.
+
+failed: the tunnel cannot come up. timed_out: it has not, in time. time_passed: its own time.
+stopped: another command has ended it. interrupted, terminated: by SIGINT, by SIGTERM.
+"""
 
 LISTEN_CAUSES = frozenset({Cause.LOCAL_PORT_BUSY, Cause.REMOTE_PORT_BUSY, Cause.FORWARD_DENIED})
 """Why a forward does not listen. ssh -o ExitOnForwardFailure=yes ends for the same reasons."""

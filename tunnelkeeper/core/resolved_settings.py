@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-OriginKind = Literal["file", "ssh_config", "default"]
+OriginKind = Literal["file", "ssh_config", "default", "command_line"]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from. file, line (from 1): of the config file, else None."""
+    """Where a value comes from.
+
+    file, line (from 1): of the config file, else None. key: of a value of the command line, whose
+    host can name the user and the port.
+    """
 
     kind: OriginKind
     file: str | None = None
     line: int | None = None
+    key: str = ""
 
     def __str__(self) -> str:
+        if self.kind == "command_line":
+            return "command line"
         if self.file is None:
             return self.kind
         name = self.file.rpartition("/")[2]

@@ -75,10 +75,13 @@ def run(
     ready: Ready = "tried",
     on_started: OnStarted = lambda *_: None,
     log_file: Path | None = None,
+    *,
+    starts_none: bool = False,
 ) -> int:
     """Run the tunnels of a config file until a signal or `shutdown`. Return the exit code.
 
     names, group: The tunnels to start; with neither, every one with autostart.
+    starts_none: Start no tunnel, because a command opens its own. Without use, it ends with that.
     ready: When a service manager is notified of readiness.
     on_started: Called once, when the socket is served, with the tunnels that were started and with
         a function that returns a context in which nothing is logged on standard error.
@@ -107,7 +110,9 @@ def run(
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
     )
-    request = StartRequest(names, group, ready, lambda started: on_started(started, out.paused))
+    request = StartRequest(
+        names, group, ready, lambda started: on_started(started, out.paused), starts_none
+    )
     claim = FileClaim(
         paths.claims_folder(os.environ),
         Path(configuration.path),
@@ -160,11 +165,12 @@ class StartRequest:
     group: str | None
     ready: Ready
     on_started: Callable[[list[str]], None]
+    starts_none: bool = False
 
     @property
     def is_for_all(self) -> bool:
         """Whether it starts every tunnel with autostart."""
-        return not self.names and self.group is None
+        return not self.names and self.group is None and not self.starts_none
 
     def selection(self, configuration: Configuration) -> list[str]:
         """Return the tunnels that are named or in the group."""
@@ -212,7 +218,8 @@ async def _run_supervisor(
             ),
         ):
             event_log.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
-            started = await supervisor.start(list(request.names), request.group)
+            supervisor.ends_when_unused = request.starts_none
+            started = await _start(supervisor, request)
             request.on_started(started)
             async with notifying(supervisor, manager, clock, request.ready, started):
                 await supervisor.stopping.wait()
@@ -229,6 +236,13 @@ def _claim_log(path: Path | None, socket: Path, event_log: EventLog) -> None:
         log_files.claim(path, socket)
     except OSError as error:
         event_log.write("warning", "", f"a second writer of {path} would not be noticed: {error}")
+
+
+async def _start(supervisor: Supervisor, request: StartRequest) -> list[str]:
+    """Start the tunnels of a request. Return their names."""
+    if request.starts_none:
+        return []
+    return await supervisor.start(list(request.names), request.group)
 
 
 def _acquire_claim(claim: FileClaim, event_log: EventLog) -> None:

@@ -65,6 +65,11 @@ if TYPE_CHECKING:
 ResolverFactory = Callable[["Configuration"], "HostResolver"]
 
 
+UNUSED_TIMEOUT = 2.0
+"""Seconds until an unused supervisor ends, in which the request that ended the last tunnel is
+answered."""
+
+
 class Supervisor:
     """Runs the tunnels of one configuration; a control.api.SupervisorApi.
 
@@ -353,7 +358,12 @@ class Supervisor:
         self._publish(RemovedEvent(name))
 
     def _on_ad_hoc_tunnel_ended(self) -> None:
-        if self.ends_when_unused and not self._registry.has_wanted_tunnel:
+        if self.ends_when_unused:
+            when = self._clock.monotonic() + UNUSED_TIMEOUT
+            self._clock.call_at(when, self._end_if_unused)
+
+    def _end_if_unused(self) -> None:
+        if not self._registry.has_wanted_tunnel:
             self.shutdown()
 
     def _on_question(self, change: Change) -> None:

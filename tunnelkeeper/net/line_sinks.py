@@ -123,12 +123,22 @@ class FileSink:
 
 
 def stderr_sink() -> Sink:
-    """Return the sink for standard error.
+    """Return the sink for standard error."""
+    return _sink_of(sys.stderr)
 
-    It does not use the buffer of sys.stderr: a blocked thread would hold its lock, and Python
+
+def stdout_sink() -> Sink:
+    """Return the sink for standard output. Flush sys.stdout first."""
+    return _sink_of(sys.stdout)
+
+
+def _sink_of(stream: TextIO) -> Sink:
+    """Return the sink for a standard stream.
+
+    It does not use the buffer of the stream: a blocked thread would hold its lock, and Python
     needs that lock to exit.
     """
     try:
-        return DescriptorSink(sys.stderr.fileno())
+        return DescriptorSink(stream.fileno())
     except (OSError, ValueError, AttributeError):
-        return StreamSink(sys.stderr)
+        return StreamSink(stream)

@@ -5,10 +5,11 @@ It asks ssh_config about every host of the tunnel, and connects to nothing.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper.config import load_document
+from tunnelkeeper.config.ad_hoc import resolve_tunnel
 from tunnelkeeper.config.schema import BACKOFF_KEYS, HOST_KEYS, OWN_KEYS, POLICY_KEYS, SSH_NAMES
 from tunnelkeeper.core.host_spec import parse_host_spec
 from tunnelkeeper.core.resolved_settings import (
@@ -25,7 +26,7 @@ from tunnelkeeper.sshconfig.resolve import LookupResult, resolve
 from tunnelkeeper.tunnel.context import lookup_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tunnelkeeper.config.errors import KeyPath
     from tunnelkeeper.config.toml_document import Document
@@ -67,12 +68,17 @@ class LookupFailedError(Exception):
         self.hint = hint
 
 
-def show(config_path: str, name: str) -> ResolvedTunnel:
+def show(config_path: str, name: str, table: Mapping[str, object] | None = None) -> ResolvedTunnel:
     """Return the settings of a tunnel.
 
+    table: that of an ad-hoc tunnel, to which the tables of the file apply.
     Raises ConfigError, UnknownTunnelError, LookupFailedError.
     """
     configuration, _, document = load_document(config_path)
+    if table is not None:
+        tunnel, _ = resolve_tunnel(name, table, configuration)
+        configuration = replace(configuration, tunnels={name: tunnel})
+        document = replace(document, values={**document.values, "tunnels": {name: table}})
     if name not in configuration.tunnels:
         raise UnknownTunnelError(name, configuration.tunnels)
     tunnel = configuration.tunnels[name]
@@ -81,7 +87,7 @@ def show(config_path: str, name: str) -> ResolvedTunnel:
         hosts = [resolve(result) for result in results]
     except SshConfigError as error:
         raise LookupFailedError(error.message, error.hint) from error
-    origins = _Origins(document, tunnel)
+    origins = _Origins(document, tunnel, is_ad_hoc=table is not None)
     jump_names = [result.name for result in results[:-1]]
     own = [*origins.of_values(OWN_KEYS)]
     *jumps, final = zip(results, hosts, strict=True)
@@ -112,6 +118,7 @@ class _Origins:
 
     document: Document
     tunnel: Tunnel
+    is_ad_hoc: bool
 
     def raw(self, at: KeyPath) -> Any:
         """Return the value at a key path as the file has it, or None."""
@@ -121,7 +128,9 @@ class _Origins:
         return value
 
     def at(self, key_path: KeyPath) -> Origin:
-        """Return a place in the file."""
+        """Return a place in the file, or on the command line that opened the tunnel."""
+        if self.is_ad_hoc and key_path[0] == "tunnels":
+            return Origin("command_line", key=str(key_path[-1]))
         return Origin("file", self.document.path, self.document.lines.get(key_path))
 
     def of_values(self, keys: Iterable[str]) -> Iterator[Setting]:

@@ -1,4 +1,4 @@
-"""The status line of `tunnelkeeper forward`: what its tunnel does now, on one line. Pure."""
+"""Text for ad-hoc tunnels: the status line of `tunnelkeeper forward`, and marks elsewhere. Pure."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ def forward_lines(tunnel: TunnelSnapshot) -> list[str]:
         )
         for forward in tunnel.forwards
     ]
+
+
+def format_ad_hoc(tunnel: TunnelSnapshot, now: datetime) -> str:
+    """Return that a tunnel is ad-hoc and when it ends; empty for one of the config file."""
+    if not tunnel.ad_hoc:
+        return ""
+    end = f", ends in {time_until(tunnel.ends_at, now)}" if tunnel.ends_at is not None else ""
+    return f"ad-hoc{end}"
 
 
 def _side(kind: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.message import HINT_LABEL, Message
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.presentation.forward_text import format_ad_hoc
 from tunnelkeeper.presentation.text_layout import wrap_lines
 from tunnelkeeper.presentation.tunnel_text import (
     client_failure_lines,
@@ -29,7 +30,7 @@ _COMMAND = re.compile(r"(?:sudo |tunnelkeeper |ssh-keygen |ssh-add |systemctl |c
 
 
 def render_messages(snapshot: StatusSnapshot, now: datetime, cells: int | None) -> list[Line]:
-    """Return the messages in the order of the table, and the one about a changed config file.
+    """Return the messages about tunnels, then which are ad-hoc, and whether the file has changed.
 
     cells: the width of the terminal, or None for one line per message and hint.
     """
@@ -41,6 +42,8 @@ def render_messages(snapshot: StatusSnapshot, now: datetime, cells: int | None) 
         notes = [*keepalive_lines(tunnel), *unused_timeout_lines(tunnel)]
         texts = [*notes, *client_failure_lines(tunnel, now)]
         lines += [[("", line)] for line in wrap_lines(texts, cells, _forwards(tunnel))]
+    if marks := [f"{t.name}: {text}" for t in snapshot.tunnels if (text := format_ad_hoc(t, now))]:
+        lines += [[("", line)] for line in wrap_lines([printable("; ".join(marks), 10_000)], cells)]
     if snapshot.supervisor.config_changed:
         text = f"{printable(snapshot.supervisor.config)} has changed since the supervisor read it"
         lines += render_message(Message(text, "tunnelkeeper reload"), cells)

@@ -1,0 +1,205 @@
+"""`forward` with a supervisor: what is requested, printed, and left behind."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.control.fakes import REFUSED, RunningServer, a_tunnel
+from tunnelkeeper.control.payloads import OpenParams, RemovedEvent, TunnelEvent
+from tunnelkeeper.core.message import Message
+from tunnelkeeper.core.snapshot import FailureSnapshot
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Tool
+
+LINE = ("forward", "relay", "-L", "5432:db:5432")
+TABLE: dict[str, object] = {"host": "relay", "local": ["5432:db:5432"]}
+DENIED = FailureSnapshot("auth", "me@relay:22", "permission denied", "", REFUSED.at)
+
+
+def opened(server: RunningServer) -> OpenParams:
+    [params] = [each[1] for each in server.fake.requests if each[0] == "open"]
+    assert isinstance(params, OpenParams)
+    return params
+
+
+def stops(server: RunningServer) -> list[object]:
+    return [each[1] for each in server.fake.requests if each[0] == "stop"]
+
+
+def test_the_supervisor_holds_the_tunnel_as_long_as_the_command_runs(
+    tool: Tool, server: RunningServer
+) -> None:
+    server.publish(RemovedEvent("relay"), after_subscription=True)
+    done = tool(*LINE, "--for", "2h", "port=2222", "-N")
+
+    assert (done.code, done.err) == (0, "relay was stopped by another command\n")
+    table = {**TABLE, "port": 2222}
+    assert opened(server) == OpenParams(table, None, 7200, bound_to_connection=True)
+
+
+def test_a_tunnel_that_cannot_come_up_ends_the_command(tool: Tool, server: RunningServer) -> None:
+    server.fake.opened_state = "connecting"
+    failed = a_tunnel("relay", "blocked", failure=DENIED, ad_hoc=True)
+    server.publish(TunnelEvent(failed), after_subscription=True)
+    done = tool(*LINE)
+
+    assert done.code == 1
+    assert "relay: blocked" in done.err
+    assert "permission denied" in done.err
+    assert stops(server) == [["relay"]]
+
+
+def test_a_tunnel_that_is_not_up_in_time_ends_the_command(
+    tool: Tool, server: RunningServer
+) -> None:
+    server.fake.opened_state = "connecting"
+    done = tool(*LINE, "--timeout", "0.2")
+
+    assert done.code == 5
+    assert "tunnelkeeper: relay is not up within 0.2 s" in done.err
+    assert stops(server) == [["relay"]]
+
+
+def test_json_has_a_line_for_each_change(tool: Tool, server: RunningServer) -> None:
+    lost = a_tunnel("relay", "backoff", failure=REFUSED, ad_hoc=True)
+    server.publish(
+        TunnelEvent(lost), TunnelEvent(lost), RemovedEvent("relay"), after_subscription=True
+    )
+    done = tool(*LINE, "--json")
+
+    assert done.code == 0
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert [line["state"] for line in lines] == ["up", "backoff"]
+    assert lines[0]["ad_hoc"]
+
+
+def test_detach_leaves_the_tunnel_to_the_supervisor(tool: Tool, server: RunningServer) -> None:
+    done = tool(*LINE, "--detach", "--for", "90m", "--name", "mine")
+
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "up: mine\n"
+        "  127.0.0.1:5432 -> db.internal:5432\n"
+        "it ends in 1h 30m, or with `tunnelkeeper stop mine`\n"
+    )
+    assert opened(server) == OpenParams(TABLE, "mine", 5400)
+    assert stops(server) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "failure", "is_ended"), [("blocked", DENIED, True), ("backoff", REFUSED, False)]
+)
+def test_a_detached_tunnel_that_is_not_up_ends_unless_the_network_failed(
+    tool: Tool, server: RunningServer, state: str, failure: FailureSnapshot, is_ended: bool
+) -> None:
+    server.fake.opened_state = "connecting"
+    failed = a_tunnel("relay", state, failure=failure, attempt=3, ad_hoc=True)
+    server.publish(TunnelEvent(failed), after_subscription=True)
+    done = tool(*LINE, "--detach")
+
+    assert (done.code, done.out) == (1, "")
+    assert failure.message in done.err
+    assert stops(server) == ([["relay"]] if is_ended else [])
+    assert ("relay tries again\n  hint: tunnelkeeper stop relay\n" in done.err) != is_ended
+
+
+def test_a_tunnel_that_is_refused_is_reported_with_its_problems(
+    tool: Tool, server: RunningServer
+) -> None:
+    server.fake.problems = [Message("local: listens on localhost:5432 already")]
+    done = tool(*LINE, "--detach")
+
+    assert done.code == 2
+    assert "local: listens on localhost:5432 already\n" in done.err
+    assert "tunnelkeeper: the tunnel was not opened" in done.err
+
+
+def test_keep_writes_the_tunnel_when_it_is_up(tool: Tool, server: RunningServer) -> None:
+    text = "# mine\n[defaults]\nport = 2222 # comment\n"
+    tool.config.write_text(text)
+    server.fake.config = str(tool.config)
+    done = tool(*LINE, "--keep", "db2")
+
+    assert (done.code, done.err) == (0, "")
+    assert opened(server) == OpenParams(TABLE, "db2")
+    written = tool.config.read_text()
+    assert written == text + '\n[tunnels.db2]\nhost = "relay"\nlocal = ["5432:db:5432"]\n'
+
+
+def test_keep_writes_nothing_if_the_tunnel_does_not_come_up(
+    tool: Tool, server: RunningServer
+) -> None:
+    server.fake.config = str(tool.config)
+    server.fake.opened_state = "connecting"
+    done = tool(*LINE, "--keep", "db2", "--timeout", "0.2")
+
+    assert done.code == 1
+    assert not tool.config.exists()
+    assert stops(server) == [["db2"]]
+
+
+def test_keep_refuses_a_name_of_the_file_before_anything_is_opened(
+    tool: Tool, server: RunningServer
+) -> None:
+    tool.config.write_text('[tunnels.db]\nhost = "a"\nsocks = 1080\n')
+    server.fake.config = str(tool.config)
+    done = tool(*LINE, "--keep", "db")
+
+    assert done.code == 2
+    assert "has a tunnel db already" in done.err
+    assert server.fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("forward", "relay"), "hint: name a forward with -L, -R or -D"),
+        ((*LINE, "--keep", "a", "--for", "1h"), "--keep goes with neither --for nor --name"),
+        ((*LINE, "--keep", "a", "--name", "b"), "--keep goes with neither --for nor --name"),
+        ((*LINE, "--name", "a b"), "--name: "),
+        ((*LINE, "-f"), "write --detach"),
+        ((*LINE, "-i", "key"), "write identity_files=FILE"),
+        (("forward", "relay", "-L", "x"), "-L x: "),
+        ((*LINE, "prot=1"), "prot=1: unknown key; did you mean 'port'?"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_named(
+    tool: Tool, arguments: tuple[str, ...], problem: str
+) -> None:
+    done = tool(*arguments)
+
+    assert done.code == 2
+    assert problem in done.err
+
+
+def test_remove_names_the_command_that_ends_an_ad_hoc_tunnel(
+    tool: Tool, server: RunningServer
+) -> None:
+    tool.config.write_text('[tunnels.db]\nhost = "a"\nsocks = 1080\n')
+    server.fake.tables["relay"] = TABLE
+    done = tool("remove", "relay")
+
+    assert done.code == 4
+    assert "tunnelkeeper stop relay" in done.err
+
+
+@pytest.mark.usefixtures("ssh")
+def test_show_names_the_command_line_as_the_origin(tool: Tool, server: RunningServer) -> None:
+    tool.config.write_text(
+        '[supervisor]\nssh_config = false\n[defaults]\nuser = "me"\nkeepalive_interval = 5\n'
+    )
+    server.fake.tables["relay"] = {**TABLE, "port": 2222}
+    done = tool("show", "relay")
+
+    assert (done.code, done.err) == (0, "")
+    assert 'host = "relay"' in done.out
+    lines = {line.partition(" =")[0]: line for line in done.out.splitlines()}
+    assert lines["local"].endswith("# command line")
+    assert lines["port"].endswith("# command line")
+    assert lines["keepalive_interval"].endswith("# tunnels.toml:5")
+    settings = json.loads(tool("show", "relay", "--json").out)["settings"]
+    assert settings["host"]["origin"] == {"kind": "command_line", "file": None, "line": None}
