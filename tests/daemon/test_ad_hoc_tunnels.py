@@ -274,6 +274,19 @@ async def test_a_file_with_the_name_of_an_ad_hoc_tunnel_and_other_settings_is_re
         assert await harness.supervisor.reload() == ["db: removed", "relay: added"]
 
 
+async def test_a_reload_warns_of_a_listener_that_an_ad_hoc_tunnel_has(tmp_path: Path) -> None:
+    port = free_port()
+    async with supervisor_harness(tmp_path, DB) as harness:
+        await harness.supervisor.open(OpenParams({"host": "relay", "local": f"{port}:b:1"}))
+        harness.write(f'[tunnels.web]\nhost = "elsewhere"\nlocal = "{port}:b:1"\n')
+
+        await harness.supervisor.reload()
+
+        expected = f"tunnels.web.local: listens on localhost:{port}, where tunnels.relay.local"
+        assert expected in harness.log.getvalue()
+        assert [*harness.states()] == ["web", "relay"]
+
+
 async def test_a_supervisor_without_use_ends_with_its_last_ad_hoc_tunnel(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         supervisor = harness.supervisor

@@ -59,6 +59,13 @@ def resolve_tunnel(
     return merged.tunnels[name], [_describe(problem) for problem in found]
 
 
+def find_shared_listeners(open_tunnels: Iterable[Tunnel], file: Configuration) -> list[str]:
+    """Return a sentence for each listener of the file's tunnels that an open tunnel has."""
+    tunnels = [*open_tunnels, *file.tunnels.values()]
+    found = listen_conflicts({each.name: _listening_values(each) for each in tunnels})
+    return [f"{format_key_path(each.key_path)}: {each.message}" for each in found]
+
+
 def _listening_values(tunnel: Tunnel) -> Values:
     """Return the forwards of a tunnel that listen here, as values of its table."""
     return {

@@ -9,7 +9,12 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.config.ad_hoc import InvalidTunnelError, check_name, resolve_tunnel
+from tunnelkeeper.config.ad_hoc import (
+    InvalidTunnelError,
+    check_name,
+    find_shared_listeners,
+    resolve_tunnel,
+)
 from tunnelkeeper.control.api import (
     ConfigRejectedError,
     NoSuchTunnelError,
@@ -122,6 +127,9 @@ class AdHocTunnels:
         self._registry.claim(taken_over)
         for name in taken_over:
             self._timers.pop(self._registry.runner(name)).cancel()
+        kept = [tunnel for name, tunnel in ad_hoc.items() if name not in taken_over]
+        for problem in find_shared_listeners(kept, new):
+            self._event_log.write("warning", "", f"{new.path}: {problem}")
         return taken_over
 
     async def end(self, names: Collection[str]) -> None:
