@@ -10,7 +10,7 @@ import psutil
 from tests.e2e.clients import exchange, is_listening
 from tests.e2e.ports import free_port
 from tests.e2e.program import COMMAND
-from tests.e2e.sandbox import host_table
+from tests.e2e.sandbox import USER, host_table
 from tests.e2e.server_process import is_running
 from tests.e2e.services import echo
 from tests.e2e.terminal import Terminal
@@ -67,10 +67,17 @@ def test_a_tunnel_of_the_supervisor_ends_when_its_command_is_killed(sandbox: San
 
 def test_a_detached_tunnel_and_its_supervisor_end_at_their_time(sandbox: Sandbox) -> None:
     server, service, port = sandbox.sshd(), sandbox.service(echo), free_port()
-    program = sandbox.program(host_table("relay", server.port))
+    program = sandbox.program()
+    program.config.unlink()  # it needs none
 
-    line = ("forward", "relay", "-L", f"{port}:{service}", "--detach", "--for", "4s")
-    assert program.succeed(*line).startswith("up: relay\n")
+    host = f"{USER}@127.0.0.1:{server.port}"
+    keys = (f"identity_files={sandbox.key}", f"known_hosts={sandbox.known_hosts}")
+    done = program.run(
+        *("forward", host, "-L", f"{port}:{service}", *keys, "--name", "relay"),
+        *("--detach", "--for", "4s"),
+    )
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "up: relay")
+    assert done.stderr == f"created {program.config}, which has no tunnels yet\n"
     assert exchange(port, b"data") == b"data"
     supervisor = psutil.Process(program.status().supervisor.pid)
     wait_until(lambda: not is_listening(port))
