@@ -64,6 +64,14 @@ def test_a_tunnel_that_is_not_up_in_time_ends_the_command(
     assert stops(server) == [["relay"]]
 
 
+def test_the_end_of_the_supervisor_is_reported(tool: Tool, server: RunningServer) -> None:
+    server.publish(after_subscription=True, then_shut_down=True)
+    done = tool(*LINE)
+
+    assert done.code == 3
+    assert "the supervisor has ended, and the tunnel relay with it" in done.err
+
+
 def test_json_has_a_line_for_each_change(tool: Tool, server: RunningServer) -> None:
     lost = a_tunnel("relay", "backoff", failure=REFUSED, ad_hoc=True)
     server.publish(

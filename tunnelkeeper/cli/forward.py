@@ -216,8 +216,20 @@ def _follow(
                 follower.call("subscribe")
                 return forward.run(follower, request.timeout, ends_at, asks=request.asks)
         except NoSupervisorError:
-            # Only this connection, if this process was stopped for so long that events piled up.
-            held.client.version()
+            _check_supervisor(held)
+
+
+def _check_supervisor(held: _Held) -> None:
+    """Check that the supervisor still holds the tunnel.
+
+    If this process was stopped for so long that events piled up, it has lost only the connection
+    that receives them. Raises CommandError.
+    """
+    try:
+        held.client.version()
+    except NoSupervisorError as error:
+        message = f"the supervisor has ended, and the tunnel {held.name} with it"
+        raise CommandError(message, ExitCode.NO_SUPERVISOR) from error
 
 
 def _report(reason: Reason, tunnel: TunnelSnapshot | None, request: ForwardRequest) -> int:
