@@ -56,6 +56,26 @@ def render_log_pane(
     return [pane_title(title, right, cells, glyphs), *body]
 
 
+def render_notes(notes: Sequence[str], cells: int, height: int, glyphs: Glyphs) -> list[Line]:
+    """Return the pane that shows notes instead of the log, with at most `height` lines."""
+    lines: list[Line] = []
+    for note in map(glyphs.printable, notes):
+        text = note.lstrip()
+        indent = " " * (1 + len(note) - len(text))
+        pieces = wrap(text, max(10, cells - 2 - len(indent)))
+        # A command that is continued on the next line is indented further.
+        lines += [[("", f"{indent}{'  ' if index else ''}{p}")] for index, p in enumerate(pieces)]
+    right = [("class:quiet", "l: log")]
+    if len(lines) > height - 1:
+        right = [
+            ("class:notice", f"{max(0, height - 1)} of {len(lines)} lines"),
+            ("", "  "),
+            *right,
+        ]
+    title: Line = [("class:title", "try")]
+    return [pane_title(title, right, cells, glyphs), *lines[: max(0, height - 1)]]
+
+
 def _cut_end(lines: list[Line], count: int, cells: int, glyphs: Glyphs) -> list[Line]:
     """Return at most `count` lines. An ellipsis shows that the record is longer."""
     if len(lines) <= count or count < 1:

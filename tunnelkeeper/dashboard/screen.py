@@ -20,7 +20,7 @@ from tunnelkeeper.dashboard.heights import (
     header_lines_of,
 )
 from tunnelkeeper.dashboard.help_page import render_page
-from tunnelkeeper.dashboard.log_pane import render_log_pane
+from tunnelkeeper.dashboard.log_pane import render_log_pane, render_notes
 from tunnelkeeper.dashboard.model import Disconnected, Searching
 from tunnelkeeper.dashboard.question_dialog import place_over, render_dialog
 from tunnelkeeper.dashboard.status_bar import Hint, render_status_bar, select_hints
@@ -232,11 +232,9 @@ def _render_log_or_notes(
 ) -> list[Line]:
     if lines < 1:
         return []
-    if ui_state.log_scope != "notes":
-        return render_log_pane(model, ui_state, now, cells, lines)
-    title: Line = [("class:title", "try")]
-    body: list[Line] = [[("", f" {ui_state.glyphs.printable(note)}")] for note in ui_state.notes]
-    return [pane_title(title, [("class:quiet", "l: log")], cells, ui_state.glyphs), *body]
+    if ui_state.log_scope == "notes":
+        return render_notes(ui_state.notes, cells, lines, ui_state.glyphs)
+    return render_log_pane(model, ui_state, now, cells, lines)
 
 
 def _render_page(model: Model, ui_state: UiState, cells: int, height: int) -> list[Line]:
