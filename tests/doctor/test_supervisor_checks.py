@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import tunnelkeeper
 from tests.control.fakes import REFUSED, a_forward, a_tunnel
 from tunnelkeeper.core.diagnosis import Status
+from tunnelkeeper.core.snapshot import HopSnapshot
 
 if TYPE_CHECKING:
     from tests.doctor.conftest import Patient
@@ -99,6 +100,18 @@ def test_tunnels_that_were_stopped_on_purpose_and_those_not_named_are_left_out(
     found = patient.examine("tunnels", names=("db",))
 
     assert [each.check.name for each in found if each.result.status == "failed"] == []
+
+
+def test_a_key_exchange_that_is_not_post_quantum_is_worth_a_word(patient: Patient) -> None:
+    old = HopSnapshot("me@old:22", connected=True, key_exchange="ecdh-x", post_quantum=False)
+    new = HopSnapshot("me@new:22", connected=True, key_exchange="mlkem-x", post_quantum=True)
+    away = HopSnapshot("me@away:22", connected=False)
+    patient.report(a_tunnel(hops=[old, new, away]), a_tunnel("other", hops=[old]))
+
+    [(status, text, _)] = patient.findings("key_exchange")
+
+    assert status == "info"
+    assert text == "me@old:22 uses ecdh-x, so recorded traffic may be decrypted in the future"
 
 
 def test_a_control_socket_for_everyone_is_a_warning(patient: Patient) -> None:

@@ -129,6 +129,7 @@ class FakeConnection:
 
     cipher = "aes128-gcm@openssh.com"
     rtt_ms = 1.5
+    key_exchange = "sntrup761x25519-sha512@openssh.com"
     answers_keepalives = True
     was_closed_by_server = True
 

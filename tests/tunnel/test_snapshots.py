@@ -93,8 +93,15 @@ async def test_an_up_tunnel_is_shown_hop_by_hop() -> None:
         assert (snapshot.attempt, snapshot.failure, snapshot.progress) == (0, None, None)
         assert (snapshot.rtt_ms, snapshot.cipher) == (1.5, "aes128-gcm@openssh.com")
         assert snapshot.hops == [
-            HopSnapshot("me@bastion:22", connected=True, rtt_ms=1.5, answers_keepalives=True),
-            HopSnapshot(HOP, connected=True, rtt_ms=1.5, answers_keepalives=True),
+            HopSnapshot(
+                host,
+                connected=True,
+                rtt_ms=1.5,
+                answers_keepalives=True,
+                key_exchange="sntrup761x25519-sha512@openssh.com",
+                post_quantum=True,
+            )
+            for host in ("me@bastion:22", HOP)
         ]
 
 

@@ -76,6 +76,12 @@ CHECKS = (
         depends_on=("supervisor",),
     ),
     Check(
+        "key_exchange",
+        Area.SERVER,
+        "Does the key exchange with every connected server withstand a quantum computer?",
+        depends_on=("supervisor",),
+    ),
+    Check(
         "unit",
         Area.CLIENT,
         "If a systemd unit is installed: is it enabled, does it start without a login, and does it"

@@ -82,7 +82,8 @@ class HopSnapshot(msgspec.Struct, frozen=True):
 
     answers_keepalives: null until it is known. If false, refused channels replace keepalives.
     unused_timeout: the seconds after which the server closes a connection without channels, if it
-    is known to do so; the connection is then kept in use.
+    is known to do so; the connection is then kept in use. key_exchange: the method of the last key
+    exchange. post_quantum: whether it withstands a quantum computer that records today's traffic.
     """
 
     host: str
@@ -90,6 +91,8 @@ class HopSnapshot(msgspec.Struct, frozen=True):
     rtt_ms: float | None = None
     answers_keepalives: bool | None = None
     unused_timeout: float | None = None
+    key_exchange: str | None = None
+    post_quantum: bool | None = None
 
 
 class ProgressSnapshot(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from tunnelkeeper.doctor.port_checks import check_local_ports, check_other_progr
 from tunnelkeeper.doctor.runner import Examine, run_checks
 from tunnelkeeper.doctor.supervisor_checks import (
     check_control_socket,
+    check_key_exchange,
     check_reload,
     check_supervisor,
     check_tunnels,
@@ -55,6 +56,7 @@ EXAMINE: Mapping[str, Examine] = {
     "control_socket": check_control_socket,
     "version": check_version,
     "reload": check_reload,
+    "key_exchange": check_key_exchange,
     "unit": check_unit,
     "local_ports": check_local_ports,
     "other_programs": check_other_programs,

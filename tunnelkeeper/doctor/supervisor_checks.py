@@ -70,6 +70,25 @@ async def check_reload(context: Context) -> Iterable[Result]:
     return [Result(Status.WARNING, text, "tunnelkeeper reload")]
 
 
+async def check_key_exchange(context: Context) -> Iterable[Result]:
+    """Report each connected server whose key exchange is not post-quantum."""
+    status = context.machine.status
+    weak: dict[tuple[str, str], list[str]] = {}
+    for tunnel in status.tunnels if status is not None else ():
+        for hop in tunnel.hops if tunnel.name in context.tunnels else ():
+            if hop.connected and hop.key_exchange is not None and not hop.post_quantum:
+                weak.setdefault((hop.host, hop.key_exchange), []).append(tunnel.name)
+    return [
+        Result(
+            Status.INFO,
+            printable(f"{host} uses {name}, so recorded traffic may be decrypted in the future"),
+            "upgrade its SSH server: OpenSSH 9.0 and later have a post-quantum key exchange",
+            Subject(tuple(names), host),
+        )
+        for (host, name), names in weak.items()
+    ]
+
+
 async def check_tunnels(context: Context) -> Iterable[Result]:
     """Report each tunnel that should be up and is not, with its failure."""
     status = context.machine.status

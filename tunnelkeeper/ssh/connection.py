@@ -110,6 +110,11 @@ class Connection:
         return name if isinstance(name, str) else None
 
     @property
+    def key_exchange(self) -> str:
+        """The method of the last key exchange."""
+        return self.transport.key_exchange
+
+    @property
     def rtt_ms(self) -> float | None:
         """The round trip of the last keepalive, in milliseconds."""
         return self.keepalive_monitor.rtt_ms

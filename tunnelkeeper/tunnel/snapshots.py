@@ -39,10 +39,12 @@ from tunnelkeeper.core.states import (
     replacement_of,
     state_name,
 )
+from tunnelkeeper.ssh.auth.algorithms import is_post_quantum
 
 if TYPE_CHECKING:
     from tunnelkeeper.clock import Clock
     from tunnelkeeper.core.questions import Change, Question
+    from tunnelkeeper.ssh.connection import Connection
     from tunnelkeeper.tunnel.forward import RunningForward
     from tunnelkeeper.tunnel.runner import Runner
 
@@ -77,18 +79,27 @@ def tunnel_snapshot(runner: Runner, clock: Clock) -> TunnelSnapshot:
         forwards=forwards,
         progress=_progress(runner),
         hops=[
-            HopSnapshot(
-                name,
-                connected=index < len(hops) and not hops[index].is_closed,
-                rtt_ms=rtts[index] if index < len(rtts) else None,
-                answers_keepalives=hops[index].answers_keepalives if index < len(hops) else None,
-                unused_timeout=hops[index].unused_timeout if index < len(hops) else None,
-            )
+            _connected_hop(name, hops[index])
+            if index < len(hops)
+            else HopSnapshot(name, connected=False)
             for index, name in enumerate(hosts)
         ],
         replacement=_replacement(runner, clock),
         ad_hoc=runner.ad_hoc is not None,
         ends_at=_iso_time(runner.ad_hoc.ends_at, clock) if runner.ad_hoc else None,
+    )
+
+
+def _connected_hop(name: str, connection: Connection) -> HopSnapshot:
+    key_exchange = connection.key_exchange
+    return HopSnapshot(
+        name,
+        connected=not connection.is_closed,
+        rtt_ms=connection.rtt_ms,
+        answers_keepalives=connection.answers_keepalives,
+        unused_timeout=connection.unused_timeout,
+        key_exchange=key_exchange or None,
+        post_quantum=is_post_quantum(key_exchange) if key_exchange else None,
     )
 
 
