@@ -56,6 +56,16 @@ def test_space_folds_the_group_of_the_selected_tunnel_and_unfolds_it_again() -> 
     assert harness.ui_state.selected == "db"
 
 
+def test_the_bottom_line_has_no_keys_for_a_single_tunnel_on_a_folded_group() -> None:
+    harness = folded_harness()
+    keys = [hint.key for hint in harness.draw(300, 35).hints]
+
+    assert keys[:4] == ["enter", "s", "x", "r"]
+    assert not {"y", "i", "space"} & set(keys)
+    harness.controller.move(1)
+    assert {"y", "i"} <= {hint.key for hint in harness.draw(300, 35).hints}
+
+
 def test_folding_without_a_group_changes_nothing_and_says_why() -> None:
     harness = ControllerHarness()
     harness.controller.select("deep")

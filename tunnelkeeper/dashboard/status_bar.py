@@ -110,8 +110,9 @@ def _main_hints(model: Model, ui_state: UiState, selected: Row | None) -> list[H
     hints += [Hint("e", "edit"), Hint("/", "filter"), Hint("l", "log")]
     if _can_fold(ui_state, selected):
         hints.append(Hint("space", "fold", "Space"))
-    hints += [Hint("y", "copy address"), Hint("!", "problems first")]
-    hints += [Hint("o", "sort"), Hint("a", "all")]
+    if selected is not None and not isinstance(selected, FoldedGroup):
+        hints.append(Hint("y", "copy address"))
+    hints += [Hint("!", "problems first"), Hint("o", "sort"), Hint("a", "all")]
     if ui_state.marked or isinstance(selected, FoldedGroup) or _is_connected(selected):
         hints.append(Hint("p", "restart gracefully"))
     hints += [Hint("R", "reload"), Hint(":", "command")]
