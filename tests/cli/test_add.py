@@ -71,7 +71,7 @@ def test_the_text_of_the_file_is_kept(tool: Tool) -> None:
     ("words", "message"),
     [
         (("web", "relay"), "has a tunnel web already; choose another name"),
-        (("db", "relay", "prot=22"), "prot=22: unknown key; did you mean 'port'?"),
+        (("db", "relay", "prot=22"), "prot=22: unknown key\n  hint: did you mean 'port'?"),
         (("db", "relay", "-L", "5432"), "-L 5432: expected [bind_address:]port:host:hostport"),
         (("a b", "relay"), "NAME: expected a name of at most 64 letters"),
         (
@@ -81,8 +81,8 @@ def test_the_text_of_the_file_is_kept(tool: Tool) -> None:
         (("db", "me@relay", "user=you"), "tunnels.db.user: the host 'me@relay' names a user"),
         (("db", "relay", "-p", "22"), "no option -p of ssh here: write port=PORT"),
         (("-N", "db", "relay"), "no option -N of ssh here: leave it out"),
-        (("db", "relay", "--grup", "x"), "No such option '--grup'"),
-        (("db",), "Missing argument 'HOST'"),
+        (("db", "relay", "--grup", "x"), "no such option '--grup'"),
+        (("db",), "add: HOST is missing"),
     ],
 )
 def test_what_is_not_valid_is_refused_and_nothing_is_written(
@@ -104,7 +104,9 @@ def test_a_file_with_problems_is_left_alone(tool: Tool) -> None:
     done = tool("add", "db", "relay")
 
     assert done.code == 2
-    assert f"{tool.config}:2: tunnels.web.hots: unknown key; did you mean 'host'?" in done.err
+    assert (
+        f"{tool.config}:2: tunnels.web.hots: unknown key\n  hint: did you mean 'host'?" in done.err
+    )
     assert "nothing was changed\n  hint: tunnelkeeper edit\n" in done.err
 
 
@@ -115,7 +117,7 @@ def test_a_file_that_others_can_write_is_refused_as_by_the_supervisor(tool: Tool
     done = tool("add", "db", "relay")
 
     assert done.code == 2
-    assert "can be written by others (mode 0666); run `chmod go-w" in done.err
+    assert "can be written by others (mode 0666)\n  hint: chmod go-w" in done.err
     assert tool.config.read_text() == OLD
 
 
@@ -288,7 +290,7 @@ def test_tunnels_are_removed_with_their_comments(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("web", "wbe"), "it has no tunnel 'wbe'; did you mean 'web'?"),
+        (("web", "wbe"), "it has no tunnel 'wbe'\n  hint: tunnelkeeper remove web\n"),
         (("eu-*",), "no tunnel matches 'eu-*'"),
     ],
 )

@@ -81,7 +81,10 @@ def test_without_a_terminal_an_invalid_text_is_kept_beside_the_file(
 
     kept = tool.home / "tunnels.edited.toml"
     assert (done.code, done.out) == (2, "")
-    assert f"{tool.config}:4: tunnels.web.scoks: unknown key; did you mean 'socks'?" in done.err
+    assert (
+        f"{tool.config}:4: tunnels.web.scoks: unknown key\n  hint: did you mean 'socks'?"
+        in done.err
+    )
     assert done.err.endswith(f"{tool.config} is unchanged; your text is in {kept}\n")
     assert (tool.config.read_text(), kept.read_text()) == (OLD, OLD.replace("socks", "scoks"))
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600

@@ -28,4 +28,4 @@ def test_show_names_what_is_wrong(tool: Tool) -> None:
     done = tool("show", "dbb")
 
     assert done.code == 4
-    assert "has no tunnel 'dbb'; did you mean 'db'?" in done.err
+    assert "has no tunnel 'dbb'\n  hint: tunnelkeeper show db\n" in done.err

@@ -17,7 +17,7 @@ def table(*words: str, host: str = "relay", **specs: list[str]) -> dict[str, obj
 def problems(*words: str, host: str = "relay", **specs: list[str]) -> list[str]:
     with pytest.raises(WordsError) as raised:
         read_tunnel(host, specs, words)
-    return raised.value.problems
+    return [str(problem) for problem in raised.value.problems]
 
 
 def test_specs_are_those_of_ssh_and_keep_their_text() -> None:
@@ -75,10 +75,10 @@ def test_a_repeated_key_makes_a_list_and_specs_come_first() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("prot=22", "unknown key; did you mean 'port'?"),
-        ("IdentityFile=x", "unknown key; it is called 'identity_files' here"),
+        ("prot=22", "unknown key\n  hint: did you mean 'port'?"),
+        ("IdentityFile=x", "unknown key\n  hint: it is called 'identity_files' here"),
         ("check=tcp", "belongs to one forward"),
-        ("backoff.maximum=1", "unknown key; did you mean 'max'?"),
+        ("backoff.maximum=1", "unknown key\n  hint: did you mean 'max'?"),
         ("user.name=x", "unknown key"),
         ("port=abc", "expected a port from 1 to 65535, got 'abc'"),
         ("port=99999", "expected a port from 1 to 65535, got 99999"),
@@ -86,11 +86,11 @@ def test_a_repeated_key_makes_a_list_and_specs_come_first() -> None:
         ("x", "expected KEY=VALUE"),
         ("=x", "expected KEY=VALUE"),
         ("host=x", "the host is an argument of its own"),
-        ("identity_files=[a,b]", "not TOML; quote the word for the shell"),
+        ("identity_files=[a,b]", "not TOML\n  hint: quote the word for the shell"),
         ("identity_files=a\nuser = 'x'", "one line without control characters"),
         ("on_up=\udcff", "not UTF-8"),
         ("local=1:a:1\udcff", "not UTF-8"),
-        ("backoff={ maxi = 1 }", "unknown key; did you mean 'max'?"),
+        ("backoff={ maxi = 1 }", "unknown key\n  hint: did you mean 'max'?"),
         ("port=" + "9" * 5000, "expected a port"),
         ("port=" + "[" * 5000, "expected a port"),
     ],
@@ -112,10 +112,13 @@ def test_a_key_without_a_list_is_refused_twice(word: str) -> None:
 def test_all_problems_are_reported_together() -> None:
     assert problems("prot=1", host="a b", local=["5432"], remote=["x"], socks=["1:a:1"]) == [
         "a b: expected [user@]host[:port], got 'a b'",
-        "-L 5432: expected [bind_address:]port:host:hostport, got '5432'",
+        (
+            "-L 5432: expected [bind_address:]port:host:hostport, got '5432'"
+            "\n  hint: to reach port 5432 of the server itself, write `-L 5432:localhost:5432`"
+        ),
         "-R x: expected a port from 1 to 65535, got 'x' in 'x'",
         "-D 1:a:1: expected [bind_address:]port, got '1:a:1'",
-        "prot=1: unknown key; did you mean 'port'?",
+        "prot=1: unknown key\n  hint: did you mean 'port'?",
     ]
     assert "expected a host" in problems(host="port=22")[0]
 

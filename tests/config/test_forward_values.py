@@ -92,7 +92,7 @@ def test_a_remote_port_must_be_quoted() -> None:
         ({"listen": "1:b:2", "connect": "web:80"}, r"expected \[bind_address:\]port or a path"),
         ({"listen": 1, "connect": 80}, 'expected "host:port" or a path, in quotes, got 80'),
         ({"listen": 1, "connect": "web"}, "expected host:port or a path, got 'web'"),
-        ({"listen": 1, "conect": "web:80"}, "unknown key; did you mean 'connect'"),
+        ({"listen": 1, "conect": "web:80"}, "unknown key"),
     ],
 )
 def test_an_invalid_local_forward_reports_what_was_expected(value: object, message: str) -> None:
@@ -107,7 +107,7 @@ def test_an_invalid_local_forward_reports_what_was_expected(value: object, messa
         (0, "expected a port from 1 to 65535, got 0"),
         (True, "expected a port from 1 to 65535, got true"),
         ({"listen": 0}, "expected a port from 1 to 65535, got 0"),
-        ({"listen": 1, "connect": "web:80"}, "leave it out: each client of a SOCKS proxy"),
+        ({"listen": 1, "connect": "web:80"}, "not allowed here: each client of a SOCKS proxy"),
     ],
 )
 def test_an_invalid_socks_forward_reports_what_was_expected(value: object, message: str) -> None:
@@ -176,7 +176,7 @@ def test_the_check_of_a_socks_proxy_contains_its_target() -> None:
         ({"check": "tcp", "check_interval": 0}, ("check_interval",), "more than 0 seconds"),
         ({"check": "tcp", "check_timeout": "soon"}, ("check_timeout",), "expected a duration"),
         ({"check_interval": 5}, ("check_interval",), "has no effect without 'check'"),
-        ({"chek": "tcp"}, ("chek",), "did you mean 'check'"),
+        ({"chek": "tcp"}, ("chek",), "unknown key"),
     ],
 )
 def test_an_invalid_check_is_reported_with_its_key(
@@ -216,7 +216,7 @@ def test_a_forward_can_be_limited_to_users_and_passwords() -> None:
     ("read", "table", "problem"),
     [
         (socks, {"allow_users": ["no such user"]}, "this machine has no user 'no such user'"),
-        (socks, {"allow_users": []}, "expected a user; leave the key out"),
+        (socks, {"allow_users": []}, "expected a user, got an empty list"),
         (socks, {"allow_users": [-1]}, "a user name in quotes, or a user id"),
         (socks, {"password_file": "passwords"}, "a path that begins with / or ~"),
         (local, {"connect": "web:80", "password_file": "/p"}, "only `socks` has passwords"),

@@ -19,6 +19,7 @@ from tunnelkeeper.config import (
     parse_with_warnings,
 )
 from tunnelkeeper.config.schema import TUNNEL_KEYS
+from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ def problems_of(text: str) -> list[str]:
 
 
 def warnings_of(text: str) -> list[str]:
-    return [str(warning) for warning in parse_with_warnings(text, "tunnels.toml")[1]]
+    return [str(each.full_message) for each in parse_with_warnings(text, "tunnels.toml")[1]]
 
 
 def test_five_mistakes_are_five_problems_in_file_order() -> None:
@@ -68,10 +69,11 @@ def test_five_mistakes_are_five_problems_in_file_order() -> None:
             "tunnels.toml:8: hosts.relay.port[1]: "
             "expected a port from 1 to 65535, got '443'\n  hint: write it without quotes: 443"
         ),
-        "tunnels.toml:13: tunnels.db.lcoal: unknown key; did you mean 'local'?",
+        "tunnels.toml:13: tunnels.db.lcoal: unknown key\n  hint: did you mean 'local'?",
         (
             "tunnels.toml:15: tunnels.web: "
-            "'host' is missing: a [hosts] name, an ssh_config alias or [user@]host[:port]"
+            "'host' is missing\n  hint: "
+            'write host = "...": a [hosts] name, an ssh_config alias or [user@]host[:port]'
         ),
         (
             "tunnels.toml:18: tunnels.web.local[1]: "
@@ -90,12 +92,15 @@ def test_the_text_of_the_error_lists_its_problems() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a = 1\na = 2\n", "t:2: Cannot overwrite a value; the key is defined twice"),
+        ("a = 1\na = 2\n", "t:2: Cannot overwrite a value\n  hint: the key is defined twice"),
         (
             "[hosts]\n\n[hosts]\n",
-            "t:3: Cannot declare ('hosts',) twice; the table is defined twice",
+            "t:3: Cannot declare ('hosts',) twice\n  hint: the table is defined twice",
         ),
-        ("\nhost = relay\n", "t:2: Invalid value; write strings in quotes, and true and false"),
+        (
+            "\nhost = relay\n",
+            "t:2: Invalid value\n  hint: write strings in quotes, and true and false",
+        ),
         ("[hosts\n", "t:1: Expected ']' at the end of a table declaration"),
         ("a = 1\nb = [1,\n\n", "t:2: Invalid value"),
         ("a = " + "[" * 5000, "t:1: brackets are nested too deeply"),
@@ -127,11 +132,11 @@ def test_invalid_toml_is_one_problem(text: str, problem: str) -> None:
         ),
         (
             "[tunnels.t]\nhost = 'u@h'\nuser = 'v'\n",
-            "tunnels.toml:3: tunnels.t.user: the host 'u@h' names a user already; remove one",
+            "tunnels.toml:3: tunnels.t.user: the host 'u@h' names a user already\n  hint: remove",
         ),
         (
             "[tunnels.t]\nhost = 'h:22'\nport = 22\n",
-            "tunnels.toml:3: tunnels.t.port: the host 'h:22' names a port already; remove one",
+            "tunnels.toml:3: tunnels.t.port: the host 'h:22' names a port already\n  hint: remove",
         ),
         (
             "[hosts.h]\njump = 'a'\nproxy_command = 'nc'\n",
@@ -162,7 +167,11 @@ def test_an_invalid_value_causes_no_second_problem(unreadable: str) -> None:
 
 def test_a_file_without_tunnels_is_a_warning() -> None:
     assert warnings_of("") == [
-        "tunnels.toml: no tunnels; add a table [tunnels.NAME] with a host and a forward"
+        (
+            "tunnels.toml: no tunnels\n"
+            "  hint: add a table [tunnels.NAME] with a host and a forward; "
+            "`tunnelkeeper add --help` has examples"
+        )
     ]
 
 
@@ -170,7 +179,8 @@ def test_a_tunnel_without_forwards_is_a_warning() -> None:
     assert warnings_of("[tunnels.t]\nhost = 'h'\n") == [
         (
             "tunnels.toml:1: tunnels.t: "
-            "forwards nothing and only holds its connection; add local, remote or socks"
+            "forwards nothing and only holds its connection\n"
+            "  hint: add `local`, `remote` or `socks`"
         )
     ]
 
@@ -181,7 +191,9 @@ defaults.host_key_policy = "no"
 hosts.h.host_key_policy = "off"
 tunnels.t = { host = "h", socks = 1080, host_key_policy = "no" }
 """
-    message = "would trust changed keys too; treated as 'accept-new'"
+    message = (
+        "would trust changed keys too, and is treated as 'accept-new'\n  hint: write 'accept-new'"
+    )
 
     assert warnings_of(text) == [
         f"tunnels.toml:1: defaults.host_key_policy: 'no' {message}",
@@ -223,27 +235,35 @@ def test_a_missing_file_suggests_another_one(tmp_path: Path) -> None:
     problem = only_problem(tmp_path / "none.toml")
 
     assert problem.line is None
-    assert problem.message == (
-        "no such file; create it with `tunnelkeeper init` or `tunnelkeeper add`, "
-        "or name another file with --config or $TUNNELKEEPER_CONFIG"
+    assert (problem.message, problem.hint) == (
+        "no such file",
+        (
+            "create it with `tunnelkeeper init` or `tunnelkeeper add`, "
+            "or name another file with --config or $TUNNELKEEPER_CONFIG"
+        ),
     )
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:
-    assert only_problem(tmp_path).message == "this is a directory; name a file in it"
+    problem = only_problem(tmp_path)
+
+    assert problem.message == "this is a directory"
+    assert problem.hint.startswith("name a file in it with --config")
 
 
 def test_a_path_through_a_file_reports_the_system_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    assert only_problem(tmp_path / "file" / "x").message.startswith("Not a directory; ")
+    assert only_problem(tmp_path / "file" / "x").message == "Not a directory"
 
 
 def test_invalid_utf8_is_reported_with_its_position(tmp_path: Path) -> None:
     file = tmp_path / "tunnels.toml"
     file.write_bytes(b"# Gr\xfc\xdfe\n")
 
-    assert only_problem(file).message == "not UTF-8 at byte 4; save the file as UTF-8"
+    assert only_problem(file).full_message == Message(
+        f"{file}: not UTF-8 at byte 4", "save the file as UTF-8"
+    )
 
 
 def test_a_path_with_a_nul_is_refused() -> None:
@@ -263,7 +283,10 @@ def unreadable(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_file_without_read_permission_is_reported(unreadable: Path) -> None:
-    assert only_problem(unreadable).message.startswith("permission denied; ")
+    problem = only_problem(unreadable)
+
+    assert problem.message.startswith("permission denied for ")
+    assert f"`chmod u+r {unreadable}`" in problem.hint
 
 
 def test_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
@@ -271,9 +294,9 @@ def test_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
     file.write_text("[tunnels.t]\nhost = 'h'\nproxy_command = 'id'\n")
     file.chmod(0o666)
 
-    assert only_problem(file).message == (
-        f"can be written by others (mode 0666); run `chmod go-w {file}`"
-    )
+    problem = only_problem(file)
+    assert problem.message == "can be written by others (mode 0666)"
+    assert problem.hint == f"chmod go-w {file}"
 
     file.chmod(0o644)
     tmp_path.chmod(0o757)

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.control.fakes import NOON, RunningServer, a_tunnel, running_server
+from tests.rights import without_root
 from tunnelkeeper.control.client import Client
-from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
+from tunnelkeeper.control.client_errors import (
+    ForeignSocketError,
+    NoSupervisorError,
+    NotPermittedError,
+    RemoteError,
+)
 from tunnelkeeper.control.jsonrpc import ErrorCode, ProtocolError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
 from tunnelkeeper.core.message import Message
@@ -234,22 +240,10 @@ def test_connect_reports_why_the_target_refused(server: RunningServer) -> None:
         client.connect("db", "closed:1")
 
 
-@contextmanager
-def without_root() -> Iterator[None]:
-    """Drop root's rights for the duration, because root may use every socket."""
-    own = os.geteuid()
-    if own == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(own)
-
-
 def test_a_socket_of_another_user_is_a_permission_error(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         path.chmod(0)
-        with without_root(), pytest.raises(PermissionError, match="only the user that it runs as"):
+        with without_root(), pytest.raises(NotPermittedError, match="permission denied"):
             Client(path)

@@ -105,7 +105,7 @@ async def test_the_tables_of_the_file_apply_as_to_a_tunnel_in_it(tmp_path: Path)
     ("table", "problem"),
     [
         ({"host": "relay", "local": "5432:b:1"}, "local: listens on localhost:5432, where "),
-        ({"host": "relay", "lcoal": "1:b:1"}, "lcoal: unknown key; did you mean 'local'?"),
+        ({"host": "relay", "lcoal": "1:b:1"}, "lcoal: unknown key\n  hint: did you mean 'local'?"),
         ({"local": "1:b:1"}, "'host' is missing"),
         ({"host": "relay", "local": ["1:b:1", "1:c:1"]}, "local[1]: listens on localhost:1"),
     ],

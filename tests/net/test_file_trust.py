@@ -125,7 +125,7 @@ def test_a_missing_file_is_judged_by_its_folders(file: Path) -> None:
 
 
 def described(path: Path) -> list[str]:
-    return [found.describe(str(path)) for found in find_strict_distrust(path)]
+    return [str(found.describe(str(path))) for found in find_strict_distrust(path)]
 
 
 def test_a_private_file_in_private_folders_is_strictly_trusted(file: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_group_that_is_not_private_may_not_write_a_config_file(file: Path) -> 
         assert described(file) == []
         os.chown(file, -1, STRANGER)
         [reason] = described(file)
-        assert reason == f"can be written by others (mode 0664); run `chmod go-w {file}`"
+        assert reason == f"can be written by others (mode 0664)\n  hint: chmod go-w {file}"
 
 
 def test_a_file_and_all_its_folders_are_reported_together(file: Path, tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_a_file_and_all_its_folders_are_reported_together(file: Path, tmp_path: 
     tmp_path.chmod(0o757)
 
     assert described(file) == [
-        f"{tmp_path} can be written by others (mode 0757); run `chmod go-w {tmp_path}`",
-        f"{file.parent} can be written by others (mode 0777); run `chmod go-w {file.parent}`",
-        f"can be written by others (mode 0666); run `chmod go-w {file}`",
+        f"{tmp_path} can be written by others (mode 0757)\n  hint: chmod go-w {tmp_path}",
+        f"{file.parent} can be written by others (mode 0777)\n  hint: chmod go-w {file.parent}",
+        f"can be written by others (mode 0666)\n  hint: chmod go-w {file}",
     ]
 
 
@@ -164,7 +164,7 @@ def test_the_command_for_a_wrong_owner_quotes_the_path(tmp_path: Path) -> None:
     [reason] = described(file)
     command = f"chown -h root '{tmp_path}/a file\\n'"
     assert reason == (
-        f"belongs to nobody (uid 65534); run `{command}`, or run tunnelkeeper as that user"
+        f"belongs to nobody (uid 65534)\n  hint: `{command}`, or run tunnelkeeper as that user"
     )
 
 

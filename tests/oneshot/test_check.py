@@ -29,7 +29,9 @@ def test_default_key_files_may_be_missing(file: ConfigFile) -> None:
 def test_errors_of_the_file_end_the_check(file: ConfigFile) -> None:
     problems, warnings = file.check("prot = 22")
 
-    assert problems == [f"{file.path}:9: tunnels.db.prot: unknown key; did you mean 'port'?"]
+    assert problems == [
+        f"{file.path}:9: tunnels.db.prot: unknown key\n  hint: did you mean 'port'?"
+    ]
     assert warnings == []
 
 

@@ -116,7 +116,7 @@ def test_a_bad_file_changes_nothing_on_reload(sandbox: Sandbox) -> None:
 
     assert reloaded.returncode == 2
     assert f"{relay.config}:1: gateway_ports: " in reloaded.stderr
-    assert f"{relay.config}:2: nmaes: unknown key; did you mean 'names'?" in reloaded.stderr
+    assert f"{relay.config}:2: nmaes: unknown key\n  hint: did you mean 'names'?" in reloaded.stderr
     relay.send_signal(signal.SIGHUP)
     wait_until(lambda: "nothing was changed" in relay.log(), 5, relay.log)
     with Ssh(sandbox, relay) as ssh:

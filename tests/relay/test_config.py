@@ -205,7 +205,7 @@ def test_all_problems_of_a_file_are_named_together() -> None:
         ),
         (
             "relay.toml:2: host_keys: "
-            "expected a file, got an empty list; leave the key out for the default"
+            "expected a file, got an empty list\n  hint: leave the key out for the default"
         ),
         (
             "relay.toml:3: authorized_keys: "
@@ -218,8 +218,8 @@ def test_all_problems_of_a_file_are_named_together() -> None:
             "relay.toml:6: permit_open[0]: "
             "expected a host to open or '*', not a pattern: got '*.example.com:443'"
         ),
-        "relay.toml:7: max_startups: unknown key; it belongs in the table [limits]",
-        "relay.toml:8: permitopen: unknown key; did you mean 'permit_open'?",
+        "relay.toml:7: max_startups: unknown key\n  hint: it belongs in the table [limits]",
+        "relay.toml:8: permitopen: unknown key\n  hint: did you mean 'permit_open'?",
         "relay.toml:11: limits.max_startups: begin (100) is more than full (10)",
         (
             "relay.toml:12: limits.login_grace: expected a duration such as 15 (seconds), 0.5, "
@@ -229,7 +229,7 @@ def test_all_problems_of_a_file_are_named_together() -> None:
             "relay.toml:13: limits.max_auth_tries: "
             "expected a whole number of at least 0, got '6'\n  hint: write it without quotes: 6"
         ),
-        "relay.toml:14: limits.max_auth_trys: unknown key; did you mean 'max_auth_tries'?",
+        "relay.toml:14: limits.max_auth_trys: unknown key\n  hint: did you mean 'max_auth_tries'?",
     ]
 
 
@@ -286,7 +286,7 @@ def test_a_missing_file_is_reported_with_the_option_for_another(tmp_path: Path) 
         load(path)
     assert (
         str(error_info.value)
-        == f"{path}: no such file; create it, or name another file with --config"
+        == f"{path}: no such file\n  hint: create it, or name another file with --config"
     )
 
 

@@ -195,7 +195,8 @@ def test_a_relay_of_root_binds_a_low_port_and_serves_as_the_user(folder: Path) -
             check=False,
         )
         assert "Permission denied" in login.stderr
-        assert "the relay runs as nobody (uid 65534), which has to read it" in relay.log()
+        assert "permission denied for nobody (uid 65534)" in relay.log()
+        assert "hint: the relay runs as this user, which has to read" in relay.log()
     finally:
         relay.close()
 

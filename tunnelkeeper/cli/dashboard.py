@@ -65,8 +65,8 @@ def show_dashboard(
     Raises CommandError without a terminal.
     """
     if not has_terminal():
-        message = "the dashboard needs a terminal; `tunnelkeeper status` does not"
-        raise CommandError(message, ExitCode.USAGE)
+        message = "the dashboard needs a terminal, and standard input or output is none"
+        raise CommandError(message, ExitCode.USAGE, "tunnelkeeper status")
     with collector.paused():
         from tunnelkeeper.dashboard.app import run
         from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE

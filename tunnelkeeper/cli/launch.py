@@ -64,7 +64,7 @@ def show(config: Path, name: str, table: dict[str, object] | None = None) -> Res
     from tunnelkeeper.config import ConfigError
     from tunnelkeeper.config.ad_hoc import InvalidTunnelError
     from tunnelkeeper.core.exit_codes import ExitCode
-    from tunnelkeeper.presentation.formatting import did_you_mean
+    from tunnelkeeper.presentation.formatting import nearest
 
     with collector.paused():
         from tunnelkeeper.oneshot import show
@@ -75,9 +75,9 @@ def show(config: Path, name: str, table: dict[str, object] | None = None) -> Res
         problems = "\n".join(error.lines)
         raise CommandError(problems, ExitCode.USAGE) from error
     except show.UnknownTunnelError as error:
-        raise CommandError(
-            f"{config} has no tunnel {name!r}{did_you_mean(name, error.names)}", ExitCode.NOT_FOUND
-        ) from None
+        near = nearest(name, error.names)
+        hint = f"tunnelkeeper show {near}" if near else "tunnelkeeper status"
+        raise CommandError(f"{config} has no tunnel {name!r}", ExitCode.NOT_FOUND, hint) from None
     except show.LookupFailedError as error:
         raise CommandError(str(error), hint=error.hint) from error
     except InvalidTunnelError as error:

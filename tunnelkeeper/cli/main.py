@@ -25,7 +25,6 @@ from tunnelkeeper.collector import collector
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.paths import set_account_variables
-from tunnelkeeper.presentation.formatting import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,9 +140,9 @@ class Program(click.Group):
         if ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         if args[0] not in known and not args[0].startswith("-"):
-            raise click.UsageError(
-                f"no command {args[0]!r}{did_you_mean(args[0], [*known, *ALIASES])}", ctx
-            )
+            from tunnelkeeper.cli.usage_hints import UnknownCommandError
+
+            raise UnknownCommandError(args[0], [*known, *ALIASES], ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -249,9 +248,9 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.INTERRUPTED
     except click.NoSuchOption as error:
         moved = move_to_front(arguments, error.option_name)
-        return run(moved) if moved else _report_usage_error(error)
+        return run(moved) if moved else _report_usage_error(error, arguments)
     except click.ClickException as error:
-        return _report_usage_error(error)
+        return _report_usage_error(error, arguments)
     except Exception as error:
         if not isinstance(error, EXPECTED):
             import logging
@@ -272,10 +271,11 @@ def _print_error(message: str, code: ExitCode, hint: str = "") -> ExitCode:
     return code
 
 
-def _report_usage_error(error: click.ClickException) -> ExitCode:
+def _report_usage_error(error: click.ClickException, arguments: Sequence[str]) -> ExitCode:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
         click.echo(error.format_message(), err=True)
         return ExitCode.USAGE
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f"{context.command_path} --help" if context else ""
-    return _print_error(error.format_message(), ExitCode(error.exit_code), hint)
+    from tunnelkeeper.cli.usage_hints import explain
+
+    message = explain(error, arguments, [each.name for each in SUBCOMMANDS])
+    return _print_error(message.text, ExitCode(error.exit_code), message.hint)

@@ -17,7 +17,7 @@ from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.name_patterns import NoMatchError, expand_patterns
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.presentation.formatting import did_you_mean
+from tunnelkeeper.presentation.formatting import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,7 +67,9 @@ def _known_names(
             if find_ad_hoc_table(settings, name) is not None:
                 problem, hint = f"{shown} is an ad-hoc tunnel", f"tunnelkeeper stop {name}"
             else:
-                problem, hint = f"it has no tunnel {shown}{did_you_mean(name, tunnels)}", ""
+                near = nearest(name, tunnels)
+                hint = f"tunnelkeeper remove {near}" if near else ""
+                problem = f"it has no tunnel {shown}"
             raise CommandError(f"{where}: {problem}", ExitCode.NOT_FOUND, hint)
     return names
 

@@ -113,7 +113,8 @@ def read_table(
     try:
         return _with_absolute_paths(read_tunnel(host, specs, words))
     except WordsError as error:
-        raise CommandError("\n".join(error.problems), ExitCode.USAGE) from None
+        *above, last = error.problems
+        raise CommandError(last.text, ExitCode.USAGE, last.hint, problems=above) from None
 
 
 def _with_absolute_paths(table: dict[str, Any]) -> dict[str, Any]:

@@ -69,8 +69,9 @@ def unlock(
     terminal = Terminal.open()
     if terminal is None:
         raise CommandError(
-            "there is no terminal to ask on; run this command on one, or set passphrase_command "
-            "or password_command in the config file"
+            "cannot ask: there is no terminal",
+            hint="run this on a terminal, or set passphrase_command or password_command in the "
+            "config file",
         )
     with terminal, settings.client_for_config(WORK_TIMEOUT) as client:
         path = None if key is None else str(Path(key).expanduser().absolute())

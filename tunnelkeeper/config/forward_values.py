@@ -106,7 +106,9 @@ def _user(value: object) -> int:
 def _users(value: object) -> tuple[int, ...]:
     users = several(_user)(value)
     if not users:
-        raise value_error("expected a user; leave the key out to allow every user")
+        raise value_error(
+            "expected a user, got an empty list", "leave the key out to allow every user"
+        )
     return users
 
 
@@ -187,8 +189,8 @@ def _socks(value: object) -> Entry:
     values, problems = _read(value)
     problems += _port_zero_problems(values)
     if "connect" in values:
-        advice = "leave it out: each client of a SOCKS proxy names its own target"
-        problems.append(ValueProblem(("connect",), advice))
+        message = "not allowed here: each client of a SOCKS proxy names its own target"
+        problems.append(ValueProblem(("connect",), message, "leave it out"))
     limits = {key: values[key] for key in ("allow_users", "password_file") if key in values}
     return _entry(SocksForward(_end(values, "listen"), **limits), value, values, problems)
 

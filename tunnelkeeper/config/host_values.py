@@ -91,7 +91,7 @@ def as_in_ssh(parse: Callable[[Sequence[str]], object]) -> Parser[tuple[str, ...
     def read(value: object) -> tuple[str, ...]:
         words = tuple(word for part in several(text)(value) for word in part.split())
         if not words:
-            raise value_error("expected a value, got an empty list; leave the key out instead")
+            raise value_error("expected a value, got an empty list", "leave the key out instead")
         try:
             parse(words)
         except ValueFormatError as error:

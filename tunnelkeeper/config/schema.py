@@ -25,6 +25,7 @@ from tunnelkeeper.config.value_parsers import (
     text,
 )
 from tunnelkeeper.core.configuration import MINIMUM_RSA_SIZE
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.permit_remote_open import parse_permits
 from tunnelkeeper.core.ssh_values import (
     parse_bind_mask,
@@ -154,32 +155,37 @@ SSH_NAMES = {
 """Keywords of ssh_config(5) whose counterpart cannot be guessed by spelling."""
 
 
-def unknown_in_host(key: str, value: object) -> str:
+def unknown_in_host(key: str, value: object) -> Message:
     """Return the message for an unknown key of [hosts.NAME]."""
     if key in OWN_KEYS or key in POLICY_KEYS:
-        return "a key of a tunnel, not of a host"
+        return Message("a key of a tunnel, not of a host", "write it in [tunnels.NAME]")
     return _unknown(key, value, HOST_KEYS, "hosts")
 
 
-def unknown_in_defaults(key: str, value: object) -> str:
+def unknown_in_defaults(key: str, value: object) -> Message:
     """Return the message for an unknown key of [defaults]."""
     if key in OWN_KEYS:
-        return "not allowed in [defaults]: it belongs to one tunnel; write it in [tunnels.NAME]"
+        return Message(
+            "not allowed in [defaults]: it belongs to one tunnel", "write it in [tunnels.NAME]"
+        )
     return _unknown(key, value, DEFAULTS_KEYS, None)
 
 
-def unknown_in_tunnel(key: str, value: object) -> str:
+def unknown_in_tunnel(key: str, value: object) -> Message:
     """Return the message for an unknown key of [tunnels.NAME]."""
     if key == "check":
-        return "belongs to one forward, in its table: { listen = ..., check = ... }"
+        return Message(
+            "belongs to one forward", "write it in its table: { listen = ..., check = ... }"
+        )
     return _unknown(key, value, TUNNEL_KEYS, "tunnels")
 
 
-def _unknown(key: str, value: object, keys: Keys, family: str | None) -> str:
+def _unknown(key: str, value: object, keys: Keys, family: str | None) -> Message:
     meant = SSH_NAMES.get(key.lower().replace("_", "").replace("-", ""))
     if meant in keys:
-        return f"unknown key; it is called {meant!r} here"
+        return Message("unknown key", f"it is called {meant!r} here")
     message = unknown_key(key, keys)
-    if family is not None and isinstance(value, dict) and message == "unknown key":
-        return f'{message}; write a name with dots in quotes, as in [{family}."a.example.org"]'
+    if family is not None and isinstance(value, dict) and not message.hint:
+        hint = f'write a name with dots in quotes, as in [{family}."a.example.org"]'
+        return Message("unknown key", hint)
     return message

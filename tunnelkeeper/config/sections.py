@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tunnelkeeper.config.parser import Keys
+    from tunnelkeeper.core.message import Message
 
 SECTIONS = ("supervisor", "defaults", "hosts", "tunnels")
 
@@ -44,7 +45,10 @@ class Sections:
 def read_sections(document: Mapping[str, object]) -> tuple[Sections, list[ValueProblem]]:
     """Return the values that can be read, and the problems of the others."""
     problems = [
-        ValueProblem((key,), unknown_key(key, SECTIONS)) for key in document if key not in SECTIONS
+        ValueProblem((key,), unknown.text, unknown.hint)
+        for key in document
+        if key not in SECTIONS
+        for unknown in (unknown_key(key, SECTIONS),)
     ]
     sections = Sections(
         supervisor=_section(document, "supervisor", _SUPERVISOR, problems),
@@ -60,7 +64,7 @@ class _TableKind:
     """A kind of table: its keys, and the message for an unknown key and its value."""
 
     keys: Keys
-    explain: Callable[[str, object], str] | None = None
+    explain: Callable[[str, object], Message] | None = None
 
 
 _SUPERVISOR = _TableKind(schema.SUPERVISOR_KEYS)
@@ -109,7 +113,8 @@ def _missing_hosts(document: Mapping[str, object]) -> list[ValueProblem]:
     return [
         ValueProblem(
             ("tunnels", name),
-            "'host' is missing: a [hosts] name, an ssh_config alias or [user@]host[:port]",
+            "'host' is missing",
+            'write host = "...": a [hosts] name, an ssh_config alias or [user@]host[:port]',
         )
         for name, table in (tunnels.items() if isinstance(tunnels, dict) else ())
         if isinstance(table, dict) and "host" not in table and not _has_misspelt_host(table)

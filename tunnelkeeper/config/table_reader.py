@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper.config.errors import InvalidValueError, ValueProblem, mismatch, prefixed
 from tunnelkeeper.config.parser import Keys, Parser, accepts, table_schema
+from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,20 +20,20 @@ MAX_EXPLAINED = 100
 """Problems of a table after which unknown keys get no suggestion; finding one takes a while."""
 
 
-def unknown_key(key: str, known: Iterable[str]) -> str:
+def unknown_key(key: str, known: Iterable[str]) -> Message:
     """Return the message for an unknown key, with a suggestion if one is similar."""
     known = list(known)
     if near := get_close_matches(key.lower(), known, n=1):
-        return f"unknown key; did you mean {near[0]!r}?"
+        return Message("unknown key", f"did you mean {near[0]!r}?")
     if len(known) <= MAX_LISTED_KEYS:
-        return f"unknown key; expected one of {', '.join(map(repr, known))}"
-    return "unknown key"
+        return Message("unknown key", f"the keys here are {', '.join(map(repr, known))}")
+    return Message("unknown key")
 
 
 def read_keys(
     table: Mapping[str, object],
     keys: Keys,
-    explain: Callable[[str, object], str] | None = None,
+    explain: Callable[[str, object], Message] | None = None,
 ) -> tuple[dict[str, Any], list[ValueProblem]]:
     """Return the values that can be read, and the problems of the others.
 
@@ -43,10 +44,10 @@ def read_keys(
     for key, value in table.items():
         if key not in keys:
             if len(problems) >= MAX_EXPLAINED:
-                message = "unknown key"
+                message = Message("unknown key")
             else:
                 message = explain(key, value) if explain else unknown_key(key, keys)
-            problems.append(ValueProblem((key,), message))
+            problems.append(ValueProblem((key,), message.text, message.hint))
             continue
         try:
             values[key] = keys[key](value)

@@ -6,7 +6,9 @@ package reads a file.
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from tunnelkeeper.config.errors import ConfigError, KeyPath, Problem, ValueProblem, format_key_path
 from tunnelkeeper.config.line_numbers import line_numbers
 from tunnelkeeper.config.toml_limits import SIZE_LIMIT, limit_problem
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.net.file_trust import find_strict_distrust
+from tunnelkeeper.net.file_trust import describe_user, find_strict_distrust
 from tunnelkeeper.net.regular_file import read_regular_file
 
 if TYPE_CHECKING:
@@ -24,9 +27,9 @@ if TYPE_CHECKING:
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 _SYNTAX_HINTS = {
     "Invalid value": "write strings in quotes, and true and false without",
-    "Cannot overwrite a value": "the key is defined twice",
-    "Cannot declare": "the table is defined twice",
-    "Expected '=' after a key": "a table's header stands in brackets",
+    "Cannot overwrite a value": "the key is defined twice: remove one of them",
+    "Cannot declare": "the table is defined twice: join the two",
+    "Expected '=' after a key": 'write `key = "value"`; a table\'s header stands in brackets',
 }
 """tomllib's messages for common mistakes, and a hint for each."""
 
@@ -95,22 +98,36 @@ def read_text(path: str, named_by: str, created_by: str = "") -> str:
         text = read_regular_file(path, SIZE_LIMIT).decode("utf-8-sig")
     except FileNotFoundError:
         how = f" with {created_by}" if created_by else ""
-        problem = f"no such file; create it{how}, or name another file with {named_by}"
+        problem = Message("no such file", f"create it{how}, or name another file with {named_by}")
     except IsADirectoryError:
-        problem = "this is a directory; name a file in it"
+        problem = Message("this is a directory", f"name a file in it with {named_by}")
     except PermissionError:
-        problem = "permission denied; let the user that runs tunnelkeeper read it"
+        problem = _permission_problem(path)
     except UnicodeDecodeError as error:
-        problem = f"not UTF-8 at byte {error.start}; save the file as UTF-8"
+        problem = Message(f"not UTF-8 at byte {error.start}", "save the file as UTF-8")
     except OSError as error:
-        problem = f"{error.strerror}; name another file with {named_by}"
+        problem = Message(error.strerror or str(error), f"name another file with {named_by}")
     except ValueError as error:  # a NUL in the path
-        problem = f"not a path: {error}"
+        problem = Message(f"not a path: {error}", f"name another file with {named_by}")
     else:
         if not reasons:
             return text
-        raise ConfigError(Problem(path, None, "", reason.describe(path)) for reason in reasons)
-    raise ConfigError([Problem(path, None, "", problem)])
+        raise ConfigError(_problem(path, reason.describe(path)) for reason in reasons)
+    raise ConfigError([_problem(path, problem)])
+
+
+def _problem(path: str, message: Message) -> Problem:
+    """Return a problem of the whole file."""
+    return Problem(path, None, "", message.text, message.hint)
+
+
+def _permission_problem(path: str) -> Message:
+    """Return the message for a file that this user may not read."""
+    return Message(
+        f"permission denied for {describe_user(os.geteuid())}",
+        f"`chmod u+r {shlex.quote(path)}` if it is your file; otherwise run tunnelkeeper as its "
+        "owner",
+    )
 
 
 def _syntax_problem(error: tomllib.TOMLDecodeError, text: str, path: str) -> Problem:
@@ -119,4 +136,4 @@ def _syntax_problem(error: tomllib.TOMLDecodeError, text: str, path: str) -> Pro
     if match := _AT_LINE.search(message):
         line, message = int(match[1]), message[: match.start()]
     hints = [hint for start, hint in _SYNTAX_HINTS.items() if message.startswith(start)]
-    return Problem(path, line, "", "; ".join([printable(message), *hints]))
+    return Problem(path, line, "", printable(message), "; ".join(hints))

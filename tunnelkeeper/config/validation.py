@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from tunnelkeeper.config.sections import Sections, Values
     from tunnelkeeper.core.configuration import Configuration
 
+ADD_HINT = (
+    "add a table [tunnels.NAME] with a host and a forward; `tunnelkeeper add --help` has examples"
+)
+"""What to do about a file without tunnels."""
+
 
 def conflicts(sections: Sections) -> Iterator[ValueProblem]:
     """Yield the problems that involve more than one value."""
@@ -38,11 +43,12 @@ def warnings(
 ) -> Iterator[ValueProblem]:
     """Yield what is valid and probably a mistake, for a document without problems."""
     if not configuration.tunnels:
-        yield ValueProblem((), "no tunnels; add a table [tunnels.NAME] with a host and a forward")
+        yield ValueProblem((), "no tunnels", ADD_HINT)
     for tunnel in configuration.tunnels.values():
         if not tunnel.forwards:
-            message = "forwards nothing and only holds its connection; add local, remote or socks"
-            yield ValueProblem(("tunnels", tunnel.name), message)
+            message = "forwards nothing and only holds its connection"
+            hint = "add `local`, `remote` or `socks`"
+            yield ValueProblem(("tunnels", tunnel.name), message, hint)
     yield from _unsafe_policies(document, ())
 
 
@@ -50,8 +56,8 @@ def _unsafe_policies(table: Mapping[str, object], at: KeyPath) -> Iterator[Value
     """Yield a warning for each value of ssh that would trust changed host keys."""
     policy = table.get("host_key_policy")
     if policy in TRUSTS_ANY_KEY:
-        message = f"{policy!r} would trust changed keys too; treated as 'accept-new'"
-        yield ValueProblem((*at, "host_key_policy"), message)
+        message = f"{policy!r} would trust changed keys too, and is treated as 'accept-new'"
+        yield ValueProblem((*at, "host_key_policy"), message, "write 'accept-new'")
     for key, value in table.items():
         if isinstance(value, dict):
             yield from _unsafe_policies(value, (*at, key))
@@ -66,7 +72,9 @@ def _tables(sections: Sections) -> Iterator[tuple[KeyPath, Values]]:
 def _jump_and_proxy_command(at: KeyPath, values: Values) -> Iterator[ValueProblem]:
     if values.get("jump") and values.get("proxy_command", NO_JUMP) != NO_JUMP:
         yield ValueProblem(
-            (*at, "proxy_command"), "jump is set as well, and only one of them can be used"
+            (*at, "proxy_command"),
+            "jump is set as well, and only one of them can be used",
+            "remove one of them",
         )
 
 
@@ -86,8 +94,8 @@ def _host_repeated_in_keys(at: KeyPath, values: Values) -> Iterator[ValueProblem
     host_spec = parse_host_spec(values["host"])
     for key, inside in (("user", host_spec.user), ("port", host_spec.port)):
         if inside is not None and key in values:
-            message = f"the host {values['host']!r} names a {key} already; remove one of them"
-            yield ValueProblem((*at, key), message)
+            message = f"the host {values['host']!r} names a {key} already"
+            yield ValueProblem((*at, key), message, "remove one of them")
     if any(parse_host_spec(hop).is_same_server(host_spec) for hop in values.get("jump", ())):
         yield ValueProblem(
             (*at, "jump"), f"the tunnel's own host {values['host']!r} is a jump host"

@@ -54,7 +54,7 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise mismatch("a string in quotes", value)
     if not value:
-        raise value_error("expected a string, got an empty one; leave the key out instead")
+        raise value_error("expected a string, got an empty one", "leave the key out instead")
     if not value.isprintable():
         raise mismatch("a string of one line without control characters", value)
     return value

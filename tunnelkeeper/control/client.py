@@ -19,6 +19,7 @@ import msgspec
 from tunnelkeeper.control.client_errors import (
     ForeignSocketError,
     NoSupervisorError,
+    NotPermittedError,
     RemoteError,
     UntrustedSocketError,
 )
@@ -342,8 +343,7 @@ def check_process(sock: socket.socket | TransportSocket, path: Path, user: int) 
 
 
 def _not_permitted(path: Path, error: PermissionError) -> PermissionError:
-    message = "permission denied; only the user that it runs as may talk to a supervisor"
-    return PermissionError(error.errno, message, str(path))
+    return NotPermittedError(error.errno, "permission denied", str(path))
 
 
 def endless_answer(path: Path) -> ProtocolError:

@@ -45,6 +45,15 @@ class UntrustedSocketError(ForeignSocketError):
         ProtocolError.__init__(self, ErrorCode.PARSE_ERROR, message, hint=hint)
 
 
+class NotPermittedError(PermissionError):
+    """This user may not use the control socket."""
+
+    hint = (
+        "only the user that a supervisor runs as may talk to it: run this as that user, or name "
+        "the socket of your own supervisor with --socket PATH"
+    )
+
+
 class RemoteError(Exception):
     """The supervisor refused a request.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 from tunnelkeeper.core.snapshot import StateName
 from tunnelkeeper.dashboard.filter_sort import SORT_KEYS, Filter, SortKey
 from tunnelkeeper.dashboard.folding import group_names
-from tunnelkeeper.presentation.formatting import did_you_mean
+from tunnelkeeper.presentation.formatting import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,7 +123,7 @@ def parse(line: str, model: Model) -> Command:
             return Fold(_parse_group(rest, model), folding == "fold")
         case "edit" | "problems" | "reload" | "help" | "quit" as simple:
             return SimpleCommand(simple)
-    raise UnknownCommandError(f"no command {word!r}{did_you_mean(word, COMMAND_NAMES)}")
+    raise UnknownCommandError(f"no command {word!r}{_suggestion(word, COMMAND_NAMES)}")
 
 
 def expand_name(word: str) -> str:
@@ -197,4 +197,10 @@ def _require_choice(word: str, choices: Iterable[str], kind: str) -> str:
     choices = list(choices)
     if word in choices:
         return word
-    raise UnknownCommandError(f"no {kind} is named {word!r}{did_you_mean(word, choices)}")
+    raise UnknownCommandError(f"no {kind} is named {word!r}{_suggestion(word, choices)}")
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the end of a message of the status bar, which has one line."""
+    near = nearest(word, known)
+    return f"; did you mean {near!r}?" if near else ""

@@ -71,19 +71,14 @@ def read_unchecked(path: Path) -> tuple[str, str]:
         reasons = find_strict_distrust(path, user)
         raw = read_regular_file(path, SIZE_LIMIT)
     if reasons:
-        raise ConfigError(
-            Problem(str(path), None, "", reason.describe(str(path))) for reason in reasons
-        )
+        found = [reason.describe(str(path)) for reason in reasons]
+        raise ConfigError(Problem(str(path), None, "", each.text, each.hint) for each in found)
     try:
         decoded = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            [
-                Problem(
-                    str(path), None, "", f"not UTF-8 at byte {error.start}; save the file as UTF-8"
-                )
-            ]
-        ) from None
+        message = f"not UTF-8 at byte {error.start}"
+        problem = Problem(str(path), None, "", message, "save the file as UTF-8")
+        raise ConfigError([problem]) from None
     text = decoded.removeprefix(_BYTE_ORDER_MARK)
     mark = _BYTE_ORDER_MARK if len(text) < len(decoded) else ""
     return text, mark
@@ -112,7 +107,7 @@ def parse_changed(file: ConfigFile, text: str, names: Collection[str]) -> Loaded
     """
     result, warnings = parse_with_warnings(text, str(file.path))
     if _settings_without(result, names) != _settings_without(file.configuration, names):
-        raise _make_config_error(file, "this would change another tunnel; edit the file by hand")
+        raise _make_config_error(file, "this would change another tunnel")
     return result, warnings
 
 
@@ -159,13 +154,11 @@ def _replace_tunnel(file: ConfigFile, text: str, tunnel: ImportedTunnel) -> str:
     try:
         return replace_table(text, tunnel.name, format_tunnel(tunnel), IMPORT_COMMENT)
     except NotATableError as error:
-        raise _make_config_error(
-            file, f"{error}, so it cannot be replaced here; edit it by hand"
-        ) from None
+        raise _make_config_error(file, f"{error}, so it cannot be replaced here") from None
 
 
 def _make_config_error(file: ConfigFile, reason: str) -> ConfigError:
-    return ConfigError([Problem(str(file.path), None, "", reason)])
+    return ConfigError([Problem(str(file.path), None, "", reason, "tunnelkeeper edit")])
 
 
 def _settings_without(configuration: Configuration, names: Collection[str]) -> tuple[object, ...]:

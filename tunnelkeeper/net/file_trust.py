@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.path_walk import Component, walk
 
@@ -39,13 +40,15 @@ class Distrust:
     def __str__(self) -> str:
         return f"{self.path} {self.reason}"
 
-    def describe(self, path: str) -> str:
-        """Return the reason for a message about `path`, with the command that mends it."""
+    def describe(self, path: str) -> Message:
+        """Return the reason for a message about `path`. The hint is the command that mends it."""
         where = "" if path == self.path else f"{printable(self.path, _PATH_LIMIT)} "
         # As the owner's, a relay or a supervisor may need its folder.
         is_of_other = self.is_owner and os.geteuid() == ROOT
-        otherwise = ", or run tunnelkeeper as that user" if is_of_other else ""
-        return f"{where}{self.reason}; run `{remedy(self)}`{otherwise}"
+        hint = (
+            f"`{remedy(self)}`, or run tunnelkeeper as that user" if is_of_other else remedy(self)
+        )
+        return Message(f"{where}{self.reason}", hint)
 
 
 def find_distrust(

@@ -100,7 +100,6 @@ def format_time_left(text: str, now: datetime) -> str:
     return time_until(text, now).partition(" ")[0]
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'status'?` for an unknown word, or nothing."""
-    near = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that is most like an unknown one, or an empty string."""
+    return next(iter(get_close_matches(word, list(known), n=1)), "")

@@ -49,11 +49,13 @@ def path_for(pattern: str, user: str) -> Path | None:
 class UnreadableKeysError(Exception):
     """Raised if the keys of a user cannot be read. The text gives the reason.
 
-    is_temporary: this machine is out of resources, and the file itself may be in order.
+    hint: what to do about it, or empty. is_temporary: this machine is out of resources, and the
+    file itself may be in order.
     """
 
-    def __init__(self, message: str, *, is_temporary: bool = False) -> None:
+    def __init__(self, message: str, hint: str = "", *, is_temporary: bool = False) -> None:
         super().__init__(message)
+        self.hint = hint
         self.is_temporary = is_temporary
 
 
@@ -107,7 +109,8 @@ class AuthorizedKeysStore:
         try:
             return NO_KEYS if path is None else self._read_keys(path)
         except UnreadableKeysError as error:
-            log.error("cannot read authorized keys: %s", error)  # noqa: TRY400
+            hint = {"hint": error.hint}
+            log.error("cannot read authorized keys: %s", error, extra=hint)  # noqa: TRY400
             return NO_KEYS
 
     def _read_keys(self, path: Path) -> KeyFile:
@@ -120,11 +123,12 @@ class AuthorizedKeysStore:
                 log.error("cannot read authorized keys: %s", printable(str(error), 1000))  # noqa: TRY400
             return NO_KEYS
         except UntrustedFileError as error:
-            raise UnreadableKeysError(str(error)) from None
+            raise UnreadableKeysError(str(error), error.hint) from None
         except PermissionError:
             user = describe_user(os.geteuid())
-            message = f"permission denied; the relay runs as {user}, which has to read it"
-            raise UnreadableKeysError(f"{printable(str(path), 1000)}: {message}") from None
+            message = f"{printable(str(path), 1000)}: permission denied for {user}"
+            hint = "the relay runs as this user, which has to read the file and enter its folders"
+            raise UnreadableKeysError(message, hint) from None
         except (OSError, ValueError) as error:
             is_temporary = isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS
             message = printable(str(error), 1000)

@@ -25,6 +25,7 @@ from tunnelkeeper.config.value_parsers import (
 )
 from tunnelkeeper.core.configuration import MINIMUM_RSA_SIZE, Keepalive
 from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import permits
 from tunnelkeeper.relay.max_startups import LimitError, MaxStartups
@@ -215,9 +216,8 @@ def _one_or_more(read: Parser[Any], what: str) -> Parser[tuple[Any, ...]]:
     @accepts(one_or_more(read.schema, is_required=True), is_exact=read.is_exact)
     def read_all(value: object) -> tuple[Any, ...]:
         if value == []:
-            raise value_error(
-                f"expected {what}, got an empty list; leave the key out for the default"
-            )
+            hint = "leave the key out for the default"
+            raise value_error(f"expected {what}, got an empty list", hint)
         return several(read)(value)
 
     return read_all
@@ -248,7 +248,7 @@ def _unix_socket_dir(value: object) -> str:
         raise mismatch("an absolute path without '..'", value)
     if not (folder := folder.rstrip("/")):
         raise value_error(
-            "'/' would open every socket of this machine; name a folder for the relay's"
+            "'/' would open every socket of this machine", "name a folder for the relay's sockets"
         )
     return folder
 
@@ -382,8 +382,8 @@ RELAY_KEYS: Keys = {
 }
 
 
-def _unknown(key: str, _value: object) -> str:
+def _unknown(key: str, _value: object) -> Message:
     """Return the message for an unknown top-level key."""
     if key in LIMIT_KEYS:
-        return "unknown key; it belongs in the table [limits]"
+        return Message("unknown key", "it belongs in the table [limits]")
     return unknown_key(key, RELAY_KEYS)

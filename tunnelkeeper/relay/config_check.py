@@ -50,12 +50,13 @@ def check(
         try:
             host_key.read(Path(path), configuration.required_rsa_size)
         except FileNotFoundError:
-            message = "no host key yet; the first start generates one"
+            message = "no host key yet: the first start generates one"
             warnings.append(Problem(path, None, "", message))
         except OSError as error:
             problems.append(Problem(path, None, "", str(error.strerror)))
         except HostKeyError as error:
-            problems.append(Problem(path, None, "", str(error).removeprefix(f"{path}: ")))
+            message = str(error).removeprefix(f"{path}: ")
+            problems.append(Problem(path, None, "", message, error.hint))
     problems += revoked_keys.find_problems(configuration.revoked_keys)
     warnings += authorized_keys_store.find_problems(configuration.authorized_keys)
     warnings += _shared_names(source, configuration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from tunnelkeeper.relay.strict_modes import UntrustedFileError, ensure_trusted, 
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
 
 NEW_KEY = "ssh-ed25519"
+_NEW_KEY_HINT = f"use a key of type {NEW_KEY}; the relay makes one at a path without a file"
 
 
 class HostKeyError(Exception):
@@ -47,7 +49,7 @@ def load(
     except OSError as error:
         raise HostKeyError(f"{path}: {error.strerror or error}") from error
     except UntrustedFileError as error:
-        raise HostKeyError(str(error)) from error
+        raise HostKeyError(str(error), error.hint) from error
 
 
 def _generate(path: Path) -> None:
@@ -56,8 +58,8 @@ def _generate(path: Path) -> None:
             make_key(path)
     except OSError as error:
         raise HostKeyError(
-            f"{path}: cannot generate this host key: {error.strerror}; name a file in host_keys "
-            "whose folder the relay can write"
+            f"{path}: cannot generate this host key: {error.strerror}",
+            "name a file in host_keys whose folder the relay can write",
         ) from error
 
 
@@ -67,20 +69,24 @@ def read(path: Path, required_rsa_size: int = MINIMUM_RSA_SIZE) -> asyncssh.SSHK
     Raises HostKeyError, OSError.
     """
     if problem := private_key_problem(path.stat()):
-        raise HostKeyError(f"{path}: {problem}; run `chmod 600 {path}`")
+        raise HostKeyError(f"{path}: {problem}", f"chmod 600 {shlex.quote(str(path))}")
     try:
         key = asyncssh.import_private_key(read_regular_file(path, KEY_SIZE_LIMIT))
     except asyncssh.KeyEncryptionError as error:
-        raise HostKeyError(f"{path}: has a passphrase; a host key must have none") from error
+        raise HostKeyError(
+            f"{path}: it has a passphrase, and a host key must have none",
+            f"ssh-keygen -p -N '' -f {shlex.quote(str(path))}",
+        ) from error
     except (asyncssh.KeyImportError, UnicodeError) as error:
         raise HostKeyError(f"{path}: not a private key: {error}") from error
     algorithm, bits = key.algorithm.decode("ascii"), rsa_bits(key.public_data)
     if bits is None and algorithm not in SIGNATURES:
-        raise HostKeyError(f"{path}: {algorithm} is not supported as a host key; use {NEW_KEY}")
+        raise HostKeyError(f"{path}: {algorithm} is not supported as a host key", _NEW_KEY_HINT)
     if bits is not None and bits < required_rsa_size:
         raise HostKeyError(
             f"{path}: an RSA key of {bits} bits, and required_rsa_size asks for "
-            f"{required_rsa_size}; use {NEW_KEY}"
+            f"{required_rsa_size}",
+            _NEW_KEY_HINT,
         )
     return key
 

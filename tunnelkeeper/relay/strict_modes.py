@@ -23,7 +23,11 @@ _OTHERS = stat.S_IRWXO
 
 
 class UntrustedFileError(Exception):
-    """Raised for a file that other users could write; the text gives the reasons and commands."""
+    """Raised for a file that other users could write. hint: the commands that mend it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def ensure_trusted(path: Path) -> None:
@@ -32,8 +36,10 @@ def ensure_trusted(path: Path) -> None:
     Raises UntrustedFileError, OSError.
     """
     if reasons := find_strict_distrust(path):
-        described = "; ".join(reason.describe(str(path)) for reason in reasons)
-        raise UntrustedFileError(f"{printable(str(path), 4096)}: {described}")
+        found = [reason.describe(str(path)) for reason in reasons]
+        described = "; ".join(each.text for each in found)
+        hint = " && ".join(dict.fromkeys(each.hint for each in found))
+        raise UntrustedFileError(f"{printable(str(path), 4096)}: {described}", hint)
 
 
 def find_problems(path: Path) -> list[Problem]:
@@ -49,7 +55,8 @@ def find_problems(path: Path) -> list[Problem]:
         reasons = find_strict_distrust(path, user)
     except OSError:
         return []  # reported when the file is read
-    return [Problem(str(path), None, "", reason.describe(str(path))) for reason in reasons]
+    found = [reason.describe(str(path)) for reason in reasons]
+    return [Problem(str(path), None, "", each.text, each.hint) for each in found]
 
 
 def private_key_problem(status: os.stat_result) -> str | None:
