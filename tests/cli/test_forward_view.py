@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOST = LogRecord(NOON, "warning", "relay", "lost: connection lost", "is the server there?")
 BLOCKED = LogRecord(NOON, "error", "relay", "blocked: auth: permission denied")
+ASKED = LogRecord(NOON, "info", "relay", "waits for an answer: the private key /k: locked")
 DEBUG = LogRecord(NOON, "debug", "relay", "details")
 UP = a_tunnel("relay")
 AWAY = a_tunnel("relay", "backoff", failure=REFUSED)
@@ -61,7 +62,7 @@ def test_the_status_line_is_drawn_again_below_the_log(
     capsys: pytest.CaptureFixture[str], set_width: Callable[[int], None]
 ) -> None:
     set_width(80)
-    view = TerminalView()
+    view = TerminalView(asks=True)
     view.on_tunnel(UP)
     view.on_record(LOST)
     view.on_tunnel(AWAY)
@@ -78,7 +79,7 @@ def test_a_line_that_does_not_fit_is_cut_or_wrapped(
     capsys: pytest.CaptureFixture[str], set_width: Callable[[int], None]
 ) -> None:
     set_width(24)
-    view = TerminalView()
+    view = TerminalView(asks=True)
     view.on_tunnel(UP)
     view.on_record(LOST)
     view.close()
@@ -92,7 +93,7 @@ def test_an_error_before_the_tunnel_was_up_is_left_to_the_end_of_the_command(
     capsys: pytest.CaptureFixture[str], set_width: Callable[[int], None]
 ) -> None:
     set_width(80)
-    view = TerminalView()
+    view = TerminalView(asks=True)
     view.on_record(BLOCKED)
     view.on_tunnel(UP)
     view.on_record(BLOCKED)
@@ -105,7 +106,7 @@ def test_nothing_is_drawn_while_a_question_is_asked(
     capsys: pytest.CaptureFixture[str], set_width: Callable[[int], None]
 ) -> None:
     set_width(80)
-    view = TerminalView()
+    view = TerminalView(asks=True)
     view.on_tunnel(UP)
     with view.paused():
         before = capsys.readouterr().out
@@ -120,4 +121,16 @@ def test_nothing_is_drawn_while_a_question_is_asked(
 
 @pytest.mark.parametrize(("as_json", "kind"), [(True, JsonView), (False, ForwardView)])
 def test_a_pipe_gets_no_status_line(as_json: bool, kind: type[ForwardView]) -> None:
-    assert type(view_for({"TERM": "xterm"}, as_json=as_json)) is kind
+    assert type(view_for({"TERM": "xterm"}, as_json=as_json, asks=True)) is kind
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_what_is_asked_on_the_terminal_is_not_logged_there_too(
+    capsys: pytest.CaptureFixture[str], set_width: Callable[[int], None], asks: bool
+) -> None:
+    set_width(80)
+    view = TerminalView(asks=asks)
+    view.on_record(ASKED)
+    view.close()
+
+    assert ("waits for an answer" in capsys.readouterr().out) != asks

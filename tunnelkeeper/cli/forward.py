@@ -141,7 +141,7 @@ def _run(settings: Settings, request: ForwardRequest) -> int:
     """Hold the tunnel until this command ends: in the supervisor, or in this process."""
     held = _open_held(settings, request)
     tunnel: TunnelSnapshot | None
-    view = view_for(os.environ, as_json=is_requested())
+    view = view_for(os.environ, as_json=is_requested(), asks=request.asks)
     try:
         if held is None:
             reason, tunnel = launch.forward(

@@ -18,6 +18,7 @@ import msgspec
 
 from tunnelkeeper.core.first_connection import has_come_up
 from tunnelkeeper.core.message import Message
+from tunnelkeeper.core.questions import WAITS_FOR_ANSWER
 from tunnelkeeper.net.line_sinks import stdout_sink
 from tunnelkeeper.net.line_writer import LineWriter
 from tunnelkeeper.presentation.formatting import parse_time, record_lines
@@ -83,12 +84,16 @@ class JsonView(ForwardView):
 
 
 class TerminalView(ForwardView):
-    """A status line that is drawn again, and above it the log, with short times."""
+    """A status line that is drawn again, and above it the log, with short times.
+
+    asks: whether the questions of the tunnel are asked on this terminal.
+    """
 
     refresh_interval = 1.0
 
-    def __init__(self) -> None:
+    def __init__(self, *, asks: bool) -> None:
         super().__init__()
+        self._asks = asks
         self._status = ""
         self._has_been_up = False
         self._is_paused = False
@@ -105,10 +110,12 @@ class TerminalView(ForwardView):
     def on_record(self, record: LogRecord) -> None:
         """Print a record above the status line.
 
-        An error before the tunnel was up ends the command, which prints it then.
+        An error before the tunnel was up ends the command, which prints it then. What the tunnel
+        waits for is asked here already.
         """
         is_last_word = record.level == "error" and not self._has_been_up
-        if record.level != "debug" and not is_last_word:
+        is_question = self._asks and record.message.startswith(WAITS_FOR_ANSWER)
+        if record.level != "debug" and not (is_last_word or is_question):
             time = parse_time(record.at).astimezone().strftime("%H:%M:%S ")
             indent = " " * len(time)
             text, *hint = Message(record.message, record.hint).lines
@@ -144,12 +151,12 @@ class TerminalView(ForwardView):
             self._out.write(f"{_CLEAR_LINE}{self._status}")
 
 
-def view_for(environment: Mapping[str, str], *, as_json: bool) -> ForwardView:
-    """Return the view for standard output."""
+def view_for(environment: Mapping[str, str], *, as_json: bool, asks: bool) -> ForwardView:
+    """Return the view for standard output. asks: whether questions are asked on the terminal."""
     if as_json:
         return JsonView()
     if sys.stdout.isatty() and environment.get("TERM", "dumb") != "dumb":
-        return TerminalView()
+        return TerminalView(asks=asks)
     return ForwardView()
 
 

@@ -39,6 +39,10 @@ MAX_WRONG = 3
 """Wrong answers to a question before a person is left alone: ssh's NumberOfPasswordPrompts."""
 
 
+WAITS_FOR_ANSWER = "waits for an answer"
+"""The start of the log message of a tunnel while a person is asked."""
+
+
 class Kind(StrEnum):
     """The kind of a question."""
 

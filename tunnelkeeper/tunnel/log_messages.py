@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.questions import WAITS_FOR_ANSWER
 from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
@@ -90,7 +91,7 @@ def transition_message(  # noqa: C901, PLR0911  one table, as the lifecycle is
 def asked_message(failure: Failure) -> LogMessage:
     """Return the message for a tunnel whose question a person is being asked."""
     where = f"{failure.hop}: " if failure.hop else ""
-    return LogMessage("info", f"waits for an answer: {where}{failure.message}", failure.hint)
+    return LogMessage("info", f"{WAITS_FOR_ANSWER}: {where}{failure.message}", failure.hint)
 
 
 def _replacement_message(
