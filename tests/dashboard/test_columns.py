@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.control.fakes import NOON, a_forward, a_tunnel
-from tests.dashboard.sample_model import DB, DEEP, ControllerHarness, text_of
-from tunnelkeeper.core.snapshot import FailureSnapshot
+from tests.control.fakes import NOON, REFUSED, a_forward, a_tunnel
+from tests.dashboard.sample_model import DB, DEEP, NOW, ControllerHarness, text_of
+from tunnelkeeper.control.payloads import TunnelEvent
+from tunnelkeeper.core.snapshot import FailureSnapshot, ProgressSnapshot
 from tunnelkeeper.dashboard.columns import (
     COLUMNS,
     LEFT_MARGIN,
+    MEMORY,
     Cell,
     RowTexts,
     find_column,
@@ -21,6 +23,7 @@ from tunnelkeeper.dashboard.columns import (
 from tunnelkeeper.dashboard.glyphs import UNICODE
 from tunnelkeeper.dashboard.table_rows import forward_forms
 from tunnelkeeper.dashboard.text_width import line_width
+from tunnelkeeper.dashboard.ui_state import Moment
 
 TEXTS = ("name", "host", "forwards", "failure")
 CELLS = st.lists(st.integers(0, 80), max_size=4).map(
@@ -109,6 +112,23 @@ def test_the_widths_follow_the_rows_on_the_screen() -> None:
     harness.controller.move(60)
 
     assert first < harness.draw().columns[0][1] == len("the-longest-name-of-all")
+
+
+def test_columns_keep_their_widths_while_a_tunnel_reconnects() -> None:
+    failing = a_tunnel("away", "backoff", failure=REFUSED, attempt=2)
+    harness = ControllerHarness(failing)
+    before = harness.draw(80).columns
+    connecting = msgspec.structs.replace(
+        failing, state="connecting", progress=ProgressSnapshot("me@relay:22", "login")
+    )
+    harness.model.on_event(TunnelEvent(connecting), NOW.monotonic)
+
+    assert harness.draw(80).columns == before
+
+    harness.model.on_event(TunnelEvent(a_tunnel("away")), NOW.monotonic)
+    later = Moment(NOW.wall, NOW.monotonic + MEMORY + 1)
+    harness.controller.draw(later, 80, 24)
+    assert "failure" not in keys_of(harness, 80)
 
 
 def test_a_wide_screen_shows_full_texts_and_more_traffic() -> None:

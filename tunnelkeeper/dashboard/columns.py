@@ -5,7 +5,7 @@ The widths follow the rows on the screen. A column that is empty in all of them 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.text_width import (
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tunnelkeeper.dashboard.filter_sort import SortKey
-    from tunnelkeeper.dashboard.ui_state import UiState
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Column:
 
 COLUMNS = (
     Column("name", "NAME", min_width=8, sort_key="name"),
-    Column("state", "STATE", min_width=10, sort_key="state"),
+    Column("state", "STATE", 10, sort_key="state"),
     Column("host", "HOST", min_width=12, sort_key="host"),
     Column("forwards", "FORWARDS", min_width=8, sort_key="forwards"),
     Column("since", "SINCE", 7, is_number=True, sort_key="since"),
@@ -65,6 +64,9 @@ LEFT_MARGIN = 3
 
 MAX_TRAFFIC_WIDTH = 30
 """Maximum cells of the traffic column: one for each second of half a minute."""
+
+MEMORY = 10.0
+"""Seconds for which a column keeps its width although its texts have become shorter."""
 
 UNLIMITED = 1000
 SHORTEST, WITHOUT_DETAILS, PREFERRED = 0, -2, -1
@@ -96,6 +98,36 @@ class RowTexts:
 
     margin: Line
     cells: Mapping[str, Cell]
+
+
+@dataclass(slots=True)
+class RecentCells:
+    """The widest cells of the last seconds, so that columns do not jump while a tunnel reconnects.
+
+    The steps of a connection follow each other within milliseconds, and each has its own width.
+    """
+
+    _rows: tuple[str, ...] = ()
+    _cells: dict[str, tuple[Cell, float]] = field(default_factory=dict)
+
+    def remember(self, names: tuple[str, ...], rows: Sequence[RowTexts], now: float) -> RowTexts:
+        """Return a row of the widest cells. Other rows on the screen begin a new memory.
+
+        Args:
+            names: the names of the rows on the screen.
+            now: monotonic seconds.
+        """
+        if names != self._rows:
+            self._rows = names
+            self._cells.clear()
+        for column in COLUMNS:
+            current = (row.cells.get(column.key, EMPTY) for row in rows)
+            widest = max(current, key=lambda cell: cell.width(PREFERRED), default=EMPTY)
+            remembered, seen_at = self._cells.get(column.key, (EMPTY, now))
+            is_wider = remembered.width(PREFERRED) > widest.width(PREFERRED)
+            if not is_wider or now - seen_at > MEMORY:
+                self._cells[column.key] = (widest, now)
+        return RowTexts([], {key: cell for key, (cell, _) in self._cells.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +242,11 @@ def _widen(key: str, rows: Sequence[RowTexts], width: int, spare: int) -> int:
     return max((wider - width for wider in useful if width < wider <= width + spare), default=0)
 
 
-def render_heading(columns: Sequence[tuple[Column, int]], ui_state: UiState, cells: int) -> Line:
+def render_heading(columns: Sequence[tuple[Column, int]], sort_key: SortKey, cells: int) -> Line:
     """Return the line of titles. The title of the sorted column stands out."""
     line: Line = [("class:heading", " " * LEFT_MARGIN)]
     for index, (column, width) in enumerate(columns):
-        is_sorted = column.sort_key is not None and ui_state.sorting.key == column.sort_key
+        is_sorted = column.sort_key == sort_key
         style = "class:heading.sorted" if is_sorted else "class:heading"
         align = align_right if column.is_number else align_left
         gap = column.gap if index else 0

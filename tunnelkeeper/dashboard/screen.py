@@ -82,10 +82,12 @@ def render(model: Model, ui_state: UiState, now: Moment, cells: int, height: int
     texts = [
         row_texts(row, model, ui_state, now) for row in rows if not isinstance(row, FoldedGroup)
     ]
-    columns = fit_columns(texts, cells)
+    names = tuple(tunnels_of(row)[0].name for row in rows)
+    recent = ui_state.recent_cells.remember(names, texts, now.monotonic)
+    columns = fit_columns([*texts, recent], cells)
     body = [
         _render_table_title(all_rows, row_count, model, ui_state, cells),
-        render_heading(columns, ui_state, cells),
+        render_heading(columns, ui_state.sorting.key, cells),
     ]
     tunnel_lines = iter(render_rows(texts, columns, glyphs))
     for row in rows:
@@ -109,7 +111,7 @@ def render(model: Model, ui_state: UiState, now: Moment, cells: int, height: int
         detail,
         log,
         bar,
-        tuple(tunnels_of(row)[0].name for row in rows),
+        names,
         tuple(columns),
         hints,
     )

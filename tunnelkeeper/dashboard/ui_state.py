@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from tunnelkeeper.dashboard.answering import Answering, QuestionAction
+from tunnelkeeper.dashboard.columns import RecentCells
 from tunnelkeeper.dashboard.filter_sort import Filter, Sorting
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class UiState:
     log_scope: LogScope = "all"
     log_offset: int = 0
     """The number of records that the log is scrolled back from its end."""
+    recent_cells: RecentCells = field(default_factory=RecentCells)
     selected_row: int = 0
     """The last row of the selected tunnel. If it disappears, the cursor stays on this row."""
     selected_group: str | None = None
