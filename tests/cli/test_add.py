@@ -79,8 +79,11 @@ def test_the_text_of_the_file_is_kept(tool: Tool) -> None:
             "tunnels.db.socks: listens on localhost:1080, where tunnels.web.socks listens already",
         ),
         (("db", "me@relay", "user=you"), "tunnels.db.user: the host 'me@relay' names a user"),
-        (("db", "relay", "-p", "22"), "no option -p of ssh here: write port=PORT"),
-        (("-N", "db", "relay"), "no option -N of ssh here: leave it out"),
+        (
+            ("db", "relay", "-p", "22"),
+            "ssh's option -p is not an option here\n  hint: write port=PORT",
+        ),
+        (("-N", "db", "relay"), "ssh's option -N is not an option here\n  hint: leave it out"),
         (("db", "relay", "--grup", "x"), "no such option '--grup'"),
         (("db",), "add: HOST is missing"),
     ],

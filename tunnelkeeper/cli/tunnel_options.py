@@ -71,8 +71,8 @@ class TunnelCommand(TunnelsCommand):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             if advice := self.advice.get(error.option_name):
-                message = f"no option {error.option_name} of ssh here: {advice}"
-                raise click.UsageError(message, ctx) from None
+                message = f"ssh's option {error.option_name} is not an option here"
+                raise CommandError(message, ExitCode.USAGE, advice) from None
             raise
 
 
