@@ -72,7 +72,10 @@ LIBRARIES = {
     "asyncssh": "relay ssh",
     "click": "cli",
     "cryptography": "ssh",
-    "msgspec": "cli control core daemon dashboard relay tunnel",
+    "msgspec": (
+        "autossh cli config control core daemon dashboard forwarding net oneshot relay ssh"
+        " sshconfig systemd tunnel"
+    ),
     "prompt_toolkit": "dashboard",
     "psutil": "daemon net relay",
     "rich": "cli",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import inf
 
 import pytest
+from msgspec import structs
 
 from tests.core.lifecycle_driver import (
     DENIED,
@@ -245,7 +246,7 @@ def test_a_stable_tunnel_has_no_deadline(tunnel: LifecycleDriver) -> None:
 
 @pytest.fixture
 def gave_up() -> LifecycleDriver:
-    tunnel = LifecycleDriver(replace(STEADY, max_attempts=3))
+    tunnel = LifecycleDriver(structs.replace(STEADY, max_attempts=3))
     tunnel.fail(LOST, 2)
     tunnel.feed(SessionEnded(LOST))
     return tunnel
@@ -268,7 +269,7 @@ def test_after_max_attempts_a_tunnel_is_blocked_without_a_deadline(
 
 
 def test_the_hint_of_the_last_attempt_is_kept() -> None:
-    tunnel = LifecycleDriver(replace(STEADY, max_attempts=1))
+    tunnel = LifecycleDriver(structs.replace(STEADY, max_attempts=1))
     tunnel.feed(Start(), SessionEnded(replace(REFUSED, hint="is sshd running?")))
 
     failure = failure_of(tunnel.state)
@@ -298,7 +299,7 @@ def test_a_tunnel_that_gave_up_can_be_stopped(gave_up: LifecycleDriver) -> None:
 
 
 def test_failures_that_need_the_user_count_as_attempts() -> None:
-    tunnel = LifecycleDriver(replace(STEADY, max_attempts=2))
+    tunnel = LifecycleDriver(structs.replace(STEADY, max_attempts=2))
     tunnel.fail(DENIED, 1)
 
     assert isinstance(tunnel.feed(SessionEnded(DENIED)), Blocked)
@@ -310,7 +311,7 @@ def test_failures_that_need_the_user_count_as_attempts() -> None:
 
 @pytest.mark.parametrize("failure", [LOST, REFUSED, DENIED])
 def test_a_tunnel_without_retries_waits_for_a_request(failure: Failure) -> None:
-    tunnel = LifecycleDriver(replace(STEADY, retries=False))
+    tunnel = LifecycleDriver(structs.replace(STEADY, retries=False))
     tunnel.feed(Start(), SessionEnded(failure))
 
     assert tunnel.state == Blocked(FailedAttempts().plus(failure), inf, failure)
@@ -322,14 +323,14 @@ def test_a_tunnel_without_retries_waits_for_a_request(failure: Failure) -> None:
 def test_retries_can_be_off_for_failures_of_the_user_only(
     failure: Failure, waits_for_request: bool
 ) -> None:
-    tunnel = LifecycleDriver(replace(STEADY, retries_blocked=False))
+    tunnel = LifecycleDriver(structs.replace(STEADY, retries_blocked=False))
     tunnel.feed(Start(), SessionEnded(failure))
 
     assert (tunnel.waits() is None) is waits_for_request
 
 
 def test_a_tunnel_without_retries_also_waits_after_a_stable_connection() -> None:
-    tunnel = LifecycleDriver(replace(STEADY, retries=False))
+    tunnel = LifecycleDriver(structs.replace(STEADY, retries=False))
     tunnel.feed(Start(), SessionOpened())
     tunnel.now += GATE_TIME + 1
 

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from tests.e2e.ports import free_port
 from tests.fake_clock import settle, until
 from tests.tunnel.fake_ssh import LOST
@@ -68,7 +70,7 @@ async def test_the_first_check_runs_at_once_and_is_not_counted_as_traffic() -> N
 async def test_a_tunnel_is_up_only_after_its_checks_have_passed() -> None:
     async with runner_harness() as harness:
         harness.pool.unresponsive.add(DB)
-        tunnel = make_checked_tunnel(replace(CHECK, timeout=0.05), on_up=("false",))
+        tunnel = make_checked_tunnel(structs.replace(CHECK, timeout=0.05), on_up=("false",))
         runner, attempt = await harness.start(tunnel)
         attempt.succeed()
         await until(lambda: current_step(runner) == "checks")
@@ -108,7 +110,7 @@ async def test_a_reload_that_removes_a_pending_check_lets_the_tunnel_come_up() -
 async def test_a_failed_first_check_can_replace_the_connection() -> None:
     async with runner_harness() as harness:
         harness.pool.unreachable.add(DB)
-        runner, _ = await harness.connect(make_checked_tunnel(replace(CHECK, failures=1)))
+        runner, _ = await harness.connect(make_checked_tunnel(structs.replace(CHECK, failures=1)))
         await harness.clock.advance(1)
 
         (await harness.next_attempt()).succeed()
@@ -119,7 +121,7 @@ async def test_a_failed_first_check_can_replace_the_connection() -> None:
 
 async def test_a_replacement_that_fails_its_checks_returns_to_the_draining_connection() -> None:
     async with runner_harness() as harness:
-        tunnel = make_checked_tunnel(replace(CHECK, failures=2))
+        tunnel = make_checked_tunnel(structs.replace(CHECK, failures=2))
         [forward] = tunnel.forwards
         runner, old = await harness.connect(tunnel)
         assert isinstance(forward.listen, TcpAddress)

@@ -5,9 +5,11 @@ Parsing is in `command_line`. This module does not consider ssh_config; `session
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from tunnelkeeper.autossh.options import IGNORED_KEYWORDS, OPTIONS, Support, support_of
 from tunnelkeeper.core.forward_spec import (
@@ -245,7 +247,7 @@ def with_gateway_ports(forward: Forward, spec: str) -> Forward:
             LocalForward(listen=TcpAddress(host=host, port=port))
             | SocksForward(listen=TcpAddress(host=host, port=port))
         ) if host == LOOPBACK and not spec.startswith((LOOPBACK, f"[{LOOPBACK}]")):
-            return replace(forward, listen=TcpAddress(EVERY_INTERFACE, port))
+            return structs.replace(forward, listen=TcpAddress(EVERY_INTERFACE, port))
     return forward
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct, field
 
 from tunnelkeeper.config.errors import InvalidValueError, ValueProblem, mismatch, value_error
 from tunnelkeeper.config.parser import (
@@ -65,8 +66,7 @@ CHECK_KEYS: Keys = {
 """Settings of checks, in the table of a forward, of a tunnel, or in [defaults]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A forward as the file has it. settings: its own CHECK_KEYS."""
 
     forward: Forward

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_left
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from tunnelkeeper.config.errors import KeyPath
@@ -36,8 +37,7 @@ def line_numbers(text: str) -> dict[KeyPath, int]:
     return _Walk(text).lines
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """A header or a key with its value, outside inline tables. first, last: its lines, from 1.
 
     path: of the table or the key; an element of an array of tables has its index.

@@ -5,9 +5,10 @@ A value that cannot be read is left out and reported, so that all problems are f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from tunnelkeeper.config import schema
 from tunnelkeeper.config.errors import (
@@ -32,8 +33,7 @@ Values = dict[str, Any]
 """The values of one table that could be read, by key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sections:
+class Sections(Struct, frozen=True):
     """The values of a file, table by table. hosts and tunnels are keyed by name."""
 
     supervisor: Values
@@ -59,8 +59,7 @@ def read_sections(document: Mapping[str, object]) -> tuple[Sections, list[ValueP
     return sections, problems + _missing_hosts(document)
 
 
-@dataclass(frozen=True, slots=True)
-class _TableKind:
+class _TableKind(Struct, frozen=True):
     """A kind of table: its keys, and the message for an unknown key and its value."""
 
     keys: Keys

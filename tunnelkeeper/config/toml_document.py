@@ -10,8 +10,9 @@ import os
 import re
 import shlex
 import tomllib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from tunnelkeeper.config.errors import ConfigError, KeyPath, Problem, ValueProblem, format_key_path
 from tunnelkeeper.config.line_numbers import line_numbers
@@ -38,8 +39,7 @@ MAX_PROBLEMS = 200
 """Problems of a file that are shown; more are only counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """The content of a file. path: as the caller named it. lines: of every key, from 1."""
 
     path: str

@@ -10,8 +10,9 @@ import os
 import socket
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.control import lock_files
 from tunnelkeeper.net.fd_limits import AcceptingSocket
@@ -31,8 +32,7 @@ class SocketFileError(Exception):
     """The control socket cannot be created here. The text gives the reason and a remedy."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListeningSocket:
+class ListeningSocket(Struct, frozen=True):
     """A listening socket and its file."""
 
     sock: socket.socket

@@ -5,8 +5,9 @@ The rules are those of ssh: SSH_ASKPASS and SSH_ASKPASS_REQUIRE in ssh(1), ENVIR
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.core.questions import LOGIN_KINDS, Kind, Prompt, Question
 from tunnelkeeper.core.text import printable
@@ -24,8 +25,7 @@ TEXT_LIMIT = 2000
 """Characters of the text that the program gets as its argument."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskPassProgram:
+class AskPassProgram(Struct, frozen=True):
     """The program to ask with. is_preferred: even while a client is there that could ask."""
 
     path: str

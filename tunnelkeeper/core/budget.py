@@ -8,9 +8,10 @@ closes nothing, and it knows no clock.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 Owner = TypeVar("Owner")
 
@@ -40,8 +41,7 @@ Limits = Mapping[tuple[Level, Resource], int]
 """The largest amounts; 0 or a missing entry: no limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exceeded:
+class Exceeded(Struct, frozen=True):
     """The limit that an amount exceeds: of the first level of `Level` that is full."""
 
     level: Level

@@ -7,7 +7,7 @@ the server rejects a connection (RFC 5681 section 3.1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 MAX_LIMIT = 6
 """Concurrent handshakes with a server that rejects none. By default sshd starts to drop connections
@@ -18,8 +18,7 @@ SUCCESSES_PER_INCREASE = 10
 fail and wait, so it grows slowly."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConcurrencyLimit:
+class ConcurrencyLimit(Struct, frozen=True):
     """The limit for one server. successes: those counted towards the next increase.
 
     in_flight: handshakes in progress when one began, itself included.

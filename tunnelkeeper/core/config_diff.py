@@ -6,8 +6,9 @@ hosts up and finds such tunnels itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -16,29 +17,25 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Forward
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(Struct, frozen=True):
     """A tunnel that is new."""
 
     tunnel: Tunnel
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Struct, frozen=True):
     """A tunnel that is no longer configured."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class HostSettingsChanged:
+class HostSettingsChanged(Struct, frozen=True):
     """The host settings changed, so the tunnel must reconnect."""
 
     tunnel: Tunnel
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsChanged:
+class SettingsChanged(Struct, frozen=True):
     """Only forwards or policies changed, so the connection stays."""
 
     tunnel: Tunnel
@@ -46,8 +43,7 @@ class SettingsChanged:
     removed: tuple[Forward, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TakenOver:
+class TakenOver(Struct, frozen=True):
     """An ad-hoc tunnel that the file has now, with the same settings. Its connection stays."""
 
     tunnel: Tunnel

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Literal, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 LOOPBACK = "localhost"
 """The default bind address of a forward: 127.0.0.1, and ::1 if available."""
@@ -43,8 +45,7 @@ class SpecError(ValueError):
     """Raised for a forward that does not follow ssh(1). The text says what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
+class TcpAddress(Struct, frozen=True):
     """A host (name or address, without brackets) and a TCP port, 0 to 65535."""
 
     host: str
@@ -54,8 +55,7 @@ class TcpAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
+class UnixAddress(Struct, frozen=True):
     """The path of a Unix-domain socket."""
 
     path: str
@@ -68,8 +68,7 @@ class UnixAddress:
 Address = TcpAddress | UnixAddress
 
 
-@dataclass(frozen=True, slots=True)
-class LocalForward:
+class LocalForward(Struct, frozen=True):
     """Listen on this machine; clients reach one target through the server (ssh -L).
 
     allow_users: the ids of the users who may connect. Empty: every user who can reach the address.
@@ -83,8 +82,7 @@ class LocalForward:
         return f"{self.listen}:{self.connect}"
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteForward:
+class RemoteForward(Struct, frozen=True):
     """Listen on the server; clients reach one target through this machine (ssh -R)."""
 
     listen: Address
@@ -94,8 +92,7 @@ class RemoteForward:
         return f"{self.listen}:{self.connect}"
 
 
-@dataclass(frozen=True, slots=True)
-class SocksForward:
+class SocksForward(Struct, frozen=True):
     """Listen on this machine as a SOCKS proxy; each client names its target (ssh -D).
 
     allow_users: as in LocalForward. password_file: the file of the users and passwords, one of
@@ -110,8 +107,7 @@ class SocksForward:
         return str(self.listen)
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteSocksForward:
+class RemoteSocksForward(Struct, frozen=True):
     """Listen on the server as a SOCKS proxy for targets of this machine (ssh -R 1080)."""
 
     listen: Address

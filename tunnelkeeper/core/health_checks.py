@@ -7,9 +7,11 @@ not cost a tunnel its connection again and again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tunnelkeeper.core.failures import Cause, Failure
 
@@ -23,8 +25,7 @@ MAX_REPLACEMENT_DELAY = 4 * 3600.0
 """The longest such delay, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """The check of one forward. Durations are seconds.
 
     interval: from the end of a check to the next one.
@@ -37,15 +38,13 @@ class Check:
     failures: int = 3
 
 
-@dataclass(frozen=True, slots=True)
-class CheckPassed:
+class CheckPassed(Struct, frozen=True):
     """The forward carried data from end to end. seconds: the duration of the check."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class CheckFailed:
+class CheckFailed(Struct, frozen=True):
     """The check failed.
 
     keeps_connection: a new connection would not help, because the server prohibits it, or because
@@ -62,8 +61,7 @@ class CheckFailed:
         return Failure(Cause.CHECK_FAILED, self.message, hint=self.hint)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckImpossible:
+class CheckImpossible(Struct, frozen=True):
     """The server does not permit the check, so nothing is known about the forward."""
 
     message: str
@@ -72,8 +70,7 @@ class CheckImpossible:
 CheckResult = CheckPassed | CheckFailed | CheckImpossible
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """The results of a forward's checks so far. Times are monotonic seconds.
 
     failed: consecutive failures on this connection. replaced: consecutive replacements that did

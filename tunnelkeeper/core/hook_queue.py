@@ -5,8 +5,10 @@ If a tunnel goes up and down faster than its hooks run, only the last state is r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.failures import Failure
@@ -29,8 +31,7 @@ PRIVATE_VARIABLES = frozenset(
 """Variables that a service manager sets for the supervisor only: systemd.exec(5), sd_notify(3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class HookEvent:
+class HookEvent(Struct, frozen=True):
     """An event that runs a hook. state: the tunnel's, as status shows it. failure: why, if any."""
 
     kind: HookKind
@@ -38,8 +39,7 @@ class HookEvent:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HookQueue:
+class HookQueue(Struct, frozen=True):
     """The hooks of one tunnel. last_run: the hook that started last. latest: the latest event.
 
     last_run is "down" at first, so that on_down never runs before on_up.

@@ -8,10 +8,12 @@ replacement or the previous one that drains.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tunnelkeeper.core.retry_policy import (
     BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE,
@@ -45,86 +47,71 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.failures import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """A user wants the tunnel up. This also ends a wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """A user wants the tunnel down."""
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Struct, frozen=True):
     """A user wants the tunnel closed and connected again immediately."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestartGracefully:
+class RestartGracefully(Struct, frozen=True):
     """A user wants a new connection without interruption. Without a live one it is a Restart."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostChanged:
+class HostChanged(Struct, frozen=True):
     """The settings of a host in the chain changed. A Restart if the tunnel is wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionUnhealthy:
+class ConnectionUnhealthy(Struct, frozen=True):
     """The live connection carries no data from end to end. A new connection may."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryNow:
+class RetryNow(Struct, frozen=True):
     """A retry may succeed now: a key file changed, or the server is back."""
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkChanged:
+class NetworkChanged(Struct, frozen=True):
     """The machine resumed or its network changed. An unreachable host may be reachable now."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOpened:
+class SessionOpened(Struct, frozen=True):
     """The session is connected. failure: that of the first forward not listening, if any."""
 
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardsChanged:
+class ForwardsChanged(Struct, frozen=True):
     """A forward of the live session failed or recovered. failure: as in SessionOpened."""
 
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
+class SessionEnded(Struct, frozen=True):
     """The session in use ended, whether or not it had opened."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class ReplacementReady:
+class ReplacementReady(Struct, frozen=True):
     """The replacement is connected and ready to take over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
+class Drained(Struct, frozen=True):
     """The last channel of the draining session is closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplacementEnded:
+class ReplacementEnded(Struct, frozen=True):
     """The session that is not in use ended: the replacement, or the one that drains or closes."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class DeadlineReached:
+class DeadlineReached(Struct, frozen=True):
     """The time returned by `deadline` was reached."""
 
 

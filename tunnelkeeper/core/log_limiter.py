@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 INTERVAL = 60.0
 """Seconds after which the lines that were not logged are counted up."""
 
@@ -20,8 +22,7 @@ MAX_REFUSALS, REFUSALS_PER_SECOND = 1000, 10.0
 whose pages need hosts that its key may not open stays below that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """Lines that were not logged. key: empty for those of several keys together."""
 
     key: tuple[str, ...]

@@ -7,7 +7,8 @@ answers a question that is certainly for one, and everything else is asked of a 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tunnelkeeper.core.questions import TEXT_LIMIT, Kind, Prompt
 from tunnelkeeper.core.text import quoted
@@ -35,8 +36,7 @@ _MAX_LINES = 40
 """Lines of a server's text that are kept. A list of ways to get a code has a few."""
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
+class Round(Struct, frozen=True):
     """One message of a server with a name, an instruction and prompts, each with its echo flag."""
 
     name: str = ""

@@ -6,8 +6,9 @@ host is compared exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.core.ssh_values import ValueFormatError
 
@@ -21,8 +22,7 @@ NONE = "none"
 WILDCARD = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class PermitRule:
+class PermitRule(Struct, frozen=True):
     """A permitted target. host: `*` for every host. port: None for every port."""
 
     host: str

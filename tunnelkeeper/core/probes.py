@@ -5,8 +5,9 @@ HTTP is limited to one request and the status line of its response (RFC 9112).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.core.forward_spec import (
     Address,
@@ -38,8 +39,7 @@ class NotHttpError(ValueError):
     """Raised for data that is not an HTTP/1 response."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpProbe:
+class TcpProbe(Struct, frozen=True):
     """Connect and send nothing. target: None if the forward itself names it."""
 
     target: TcpAddress | None = None
@@ -49,8 +49,7 @@ class TcpProbe:
         return "tcp" if self.target is None else f"tcp://{self.target}"
 
 
-@dataclass(frozen=True, slots=True)
-class HttpProbe:
+class HttpProbe(Struct, frozen=True):
     """GET a path and check the status. host: for the Host field. target: as in TcpProbe."""
 
     host: str

@@ -12,9 +12,12 @@ earlier one is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tunnelkeeper.core.text import printable
 
@@ -75,8 +78,7 @@ class NoSuchQuestionError(QuestionError):
         super().__init__(f"question {printable(question_id, 40)} is closed or never existed")
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """One prompt, made printable. echo: whether the answer may be shown while it is typed."""
 
     text: str
@@ -88,8 +90,7 @@ class Prompt:
         return cls(printable(text.strip(), PROMPT_LIMIT), echo)
 
 
-@dataclass(frozen=True, slots=True)
-class HostKeyDetails:
+class HostKeyDetails(Struct, frozen=True):
     """What is known about an unknown host key.
 
     fingerprint: as `ssh-keygen -l` prints it. art: the random art of ssh-keygen, or empty.
@@ -108,8 +109,7 @@ class HostKeyDetails:
         return f"{self.algorithm} {self.fingerprint}"
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What a question is about: a hop (`user@host:port`) or a key file (a path)."""
 
     kind: Kind
@@ -121,8 +121,7 @@ class Subject:
         return ("login" if self.kind in LOGIN_KINDS else self.kind.value, self.about)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """A question as clients see it. All text is printable and bounded.
 
     text: what is asked, in a sentence; a text of the server is quoted in it.
@@ -151,31 +150,27 @@ class Question:
         return bool(self.prompts) and self.subject.kind is not Kind.TOUCH
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A client's right to answer a question as it is asked now."""
 
     question: Question
     nonce: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What became of an answer. accepted: None if the server decides about it next."""
 
     accepted: bool | None
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """A question is new, or was asked again, or others wait for it now."""
 
     question: Question
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """A question is closed."""
 
     question: Question
@@ -261,7 +256,7 @@ class QuestionBook:
             return question, [Changed(question)]
         entry = self._entries[found.id]
         joined = replace(found, tunnels=tuple(sorted(tunnels)))
-        if not entry.is_answered and replace(joined, **asked) == joined:  # type: ignore[arg-type]
+        if not entry.is_answered and replace(joined, **asked) == joined:
             entry.question = joined
             return joined, [] if joined == found else [Changed(joined)]
         entry.is_answered = False
@@ -270,7 +265,7 @@ class QuestionBook:
             found,
             attempt=found.attempt + 1,
             claimed=False,
-            **asked,  # type: ignore[arg-type]
+            **asked,
         )
         return entry.question, [Changed(entry.question)]
 

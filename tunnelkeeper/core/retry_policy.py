@@ -5,8 +5,9 @@ It does not decide which state follows; `lifecycle` does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import inf
+
+from msgspec import Struct, field
 
 from tunnelkeeper.core.configuration import Backoff, Tunnel
 from tunnelkeeper.core.failures import NO_HANDSHAKE_CAUSES, Cause, Failure
@@ -24,8 +25,7 @@ NO_HANDSHAKE_MAX_DELAY = 5.0
 """The longest delay after an attempt that cost the server no handshake, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """The retry settings of a tunnel. Durations are seconds; 0 disables them.
 
     seed: drawn once per tunnel and supervisor, so that many tunnels do not retry at once.
@@ -55,8 +55,7 @@ class RetryPolicy:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FailedAttempts:
+class FailedAttempts(Struct, frozen=True):
     """Consecutive failed attempts. with_handshake: those that cost the server a handshake.
 
     They are counted separately so that an hour of refused connections does not lengthen the delay
@@ -72,8 +71,7 @@ class FailedAttempts:
         return FailedAttempts(self.failed + 1, self.with_handshake + (not free))
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """The next attempt after a failure: at `at` (monotonic seconds), or never (inf).
 
     failure: the failure to show. After the last attempt it is TOO_MANY_ATTEMPTS.

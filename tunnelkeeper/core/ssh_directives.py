@@ -6,8 +6,9 @@ docs/ssh-config.md is made from it, and a test compares it with the keywords of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Support(StrEnum):
@@ -22,8 +23,7 @@ class Support(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Directive:
+class Directive(Struct, frozen=True):
     """One keyword. effect: what it does here.
 
     inert: the values, in lower case, without an effect in ssh. With another value, `check` names a

@@ -7,8 +7,9 @@ and as `ssh -G` prints them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +46,7 @@ _CLASSES = {
 DEFAULT_BIND_MASK = 0o177
 
 
-@dataclass(frozen=True, slots=True)
-class SocketFileRules:
+class SocketFileRules(Struct, frozen=True):
     """How the file of a Unix socket is created here.
 
     mask: the permissions that it lacks. unlink: whether a file that exists is removed first, even a
@@ -64,32 +64,28 @@ class ValueFormatError(ValueError):
     """Raised for a value that does not follow ssh_config(5). The text says what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class RekeyLimit:
+class RekeyLimit(Struct, frozen=True):
     """When the keys of a connection are renegotiated. 0: the default."""
 
     size: int = 0
     seconds: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class IpQos:
+class IpQos(Struct, frozen=True):
     """The type of service (traffic class) of packets. None: the system's default."""
 
     interactive: int | None = None
     bulk: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelTimeout:
+class ChannelTimeout(Struct, frozen=True):
     """Idle channels of a type are closed after some seconds. type: a pattern of names."""
 
     type: str
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class AgentAddition:
+class AgentAddition(Struct, frozen=True):
     """Whether a key that was used is added to the agent. seconds: its lifetime; 0: no limit."""
 
     how: Literal["no", "yes", "ask", "confirm"] = "no"

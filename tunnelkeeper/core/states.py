@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tunnelkeeper.core.retry_policy import FailedAttempts, RetryPolicy
 
@@ -13,8 +15,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StateName
 
 
-@dataclass(frozen=True, slots=True)
-class LiveConnection:
+class LiveConnection(Struct, frozen=True):
     """A live connection. Times are monotonic seconds, or inf for never.
 
     since: when it opened. stable_at: when the gate time ends. expires_at: when it is replaced.
@@ -40,20 +41,17 @@ class LiveConnection:
         return replace(self, attempts=FailedAttempts(), stable_at=inf)
 
 
-@dataclass(frozen=True, slots=True)
-class NoReplacement:
+class NoReplacement(Struct, frozen=True):
     """There is no other session than the one in use."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplacementConnecting:
+class ReplacementConnecting(Struct, frozen=True):
     """A replacement connects. attempts: those that failed before it."""
 
     attempts: FailedAttempts
 
 
-@dataclass(frozen=True, slots=True)
-class ReplacementBackoff:
+class ReplacementBackoff(Struct, frozen=True):
     """The replacement failed and waits for a retry. retry_at is inf after max_attempts."""
 
     attempts: FailedAttempts
@@ -61,8 +59,7 @@ class ReplacementBackoff:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Draining:
+class Draining(Struct, frozen=True):
     """The previous connection finishes its transfers until closes_at.
 
     connection: the previous connection, which is used again if the new one fails.
@@ -72,8 +69,7 @@ class Draining:
     closes_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(Struct, frozen=True):
     """The previous connection is being closed."""
 
 
@@ -83,13 +79,11 @@ Replacement = NoReplacement | ReplacementConnecting | ReplacementBackoff | Drain
 """The session that is not in use: a replacement, the previous session, or none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Struct, frozen=True):
     """The tunnel is not wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connecting:
+class Connecting(Struct, frozen=True):
     """A session is connecting. failure: why the connection before it ended, if it replaces one.
 
     is_unhealthy: a health check already failed too often, before the session has opened.
@@ -100,16 +94,14 @@ class Connecting:
     is_unhealthy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
+class Up(Struct, frozen=True):
     """The tunnel is connected, and every forward listens."""
 
     connection: LiveConnection
     replacement: Replacement = NO_REPLACEMENT
 
 
-@dataclass(frozen=True, slots=True)
-class Degraded:
+class Degraded(Struct, frozen=True):
     """The tunnel is connected, but at least one forward does not work."""
 
     connection: LiveConnection
@@ -117,8 +109,7 @@ class Degraded:
     replacement: Replacement = NO_REPLACEMENT
 
 
-@dataclass(frozen=True, slots=True)
-class BackingOff:
+class BackingOff(Struct, frozen=True):
     """The tunnel waits for the next attempt."""
 
     attempts: FailedAttempts
@@ -126,8 +117,7 @@ class BackingOff:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(Struct, frozen=True):
     """A user must act. retry_at is inf if only Start or Restart ends this state."""
 
     attempts: FailedAttempts
@@ -135,8 +125,7 @@ class Blocked:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Stopping:
+class Stopping(Struct, frozen=True):
     """One or two sessions are being closed. Then the tunnel connects again or is stopped."""
 
     then_start: bool = False

@@ -6,7 +6,7 @@ CLOCK_MONOTONIC stands still while a machine is suspended and CLOCK_BOOTTIME doe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 CHECK_INTERVAL = 2.0
 """Seconds between two readings, and so the longest time until a resume is noticed."""
@@ -19,16 +19,14 @@ MIN_STOPPED = 5.0
 machine may delay one by a second or two."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClockReading:
+class ClockReading(Struct, frozen=True):
     """The clocks at one moment, in seconds. boottime: None if the platform has no such clock."""
 
     monotonic: float
     boottime: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Struct, frozen=True):
     """suspended: seconds that the machine was suspended. stopped: seconds that the process was."""
 
     suspended: float = 0.0

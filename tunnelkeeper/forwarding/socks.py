@@ -13,10 +13,11 @@ and has no clock; deadlines are the caller's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Literal
+
+from msgspec import Struct
 
 from tunnelkeeper.core.connect_error import Reason
 from tunnelkeeper.core.forward_spec import TcpAddress
@@ -81,16 +82,14 @@ class Awaiting(Enum):
     SOCKS5_REQUEST = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(Struct, frozen=True):
     """The client has sent its request and waits for the reply."""
 
     version: Version
     target: TcpAddress
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """The handshake has ended without a request."""
 
     reason: str
@@ -99,8 +98,7 @@ class Rejected:
 State = Awaiting | Requested | Rejected
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """The result of reading a message: the next state, the bytes consumed and the answer."""
 
     state: State

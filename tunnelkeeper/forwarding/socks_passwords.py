@@ -11,8 +11,9 @@ import hashlib
 import hmac
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.net.file_trust import find_distrust
 from tunnelkeeper.net.regular_file import read_regular_file
@@ -34,8 +35,7 @@ class PasswordFileError(Exception):
     """The file cannot be used. The text names it and says why, and has nothing of its content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passwords:
+class Passwords(Struct, frozen=True):
     """Users and their passwords, as digests: all have the same length."""
 
     digests: frozenset[bytes]

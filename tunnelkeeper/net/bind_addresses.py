@@ -7,9 +7,10 @@ interface. This module resolves no names and opens no sockets.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from posixpath import normpath
 from socket import AF_INET, AF_INET6
+
+from msgspec import Struct
 
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, Address, TcpAddress
 
@@ -18,8 +19,7 @@ ANY_IPV6 = "::"
 """The wildcard addresses: INADDR_ANY of ip(7) and in6addr_any of ipv6(7)."""
 
 
-@dataclass(frozen=True, slots=True)
-class BindAddress:
+class BindAddress(Struct, frozen=True):
     """The address of one socket. is_optional: a machine without IPv6 does not have it."""
 
     family: int

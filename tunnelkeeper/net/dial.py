@@ -12,11 +12,11 @@ import ipaddress
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
+from msgspec import Struct
 
 from tunnelkeeper.net import happy_eyeballs
 from tunnelkeeper.net.happy_eyeballs import connect_first
@@ -60,8 +60,7 @@ async def resolve(host: str, port: int, family: AddressFamily) -> list[AddressIn
     return await happy_eyeballs.resolve(host, port, FAMILIES[family])
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where a connection starts: BindAddress and BindInterface of ssh_config(5), if set."""
 
     address: str | None = None

@@ -12,10 +12,11 @@ import shutil
 import socket
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,7 @@ RETRY_DELAY = 0.9
 after one second, but before that it calls accept() once per slot of the backlog (CPython 3.11)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """The soft and hard limit of open file descriptors (getrlimit(2))."""
 
     soft: int

@@ -12,9 +12,10 @@ import os
 import pwd
 import shlex
 import stat
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.text import printable
@@ -26,8 +27,7 @@ _UID_MAP = Path("/proc/self/uid_map")
 _OVERFLOW_UID = Path("/proc/sys/kernel/overflowuid")
 
 
-@dataclass(frozen=True, slots=True)
-class Distrust:
+class Distrust(Struct, frozen=True):
     """Why a file cannot be trusted. path: the file, folder or link at fault.
 
     is_owner: whether the reason is an owner, and not a mode.

@@ -12,8 +12,9 @@ import os
 import socket
 import struct
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
@@ -47,8 +48,7 @@ class UnknownUserError(Exception):
     """The system does not tell whose connection it is. The text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpEnds:
+class TcpEnds(Struct, frozen=True):
     """The addresses of a TCP connection as one of its sockets has them. interface: a scope id."""
 
     family: int

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +45,7 @@ MAIN_TABLE = 254
 _LENGTHS: dict[int, int] = {socket.AF_INET: 4, socket.AF_INET6: 16}
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """An address of a link. is_lasting: wider than link scope, neither temporary nor tentative."""
 
     text: str
@@ -53,8 +53,7 @@ class Address:
     is_lasting: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A route. is_kernel_made: the kernel added it for an address.
 
     hops: the link and the gateway (may be empty) of each next hop.

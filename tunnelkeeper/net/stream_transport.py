@@ -16,9 +16,10 @@ import socket
 import struct
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from tunnelkeeper.net.out_of_memory import end_if_out_of_memory
 
@@ -52,8 +53,7 @@ def reset_at_close(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
 
-@dataclass(frozen=True, slots=True)
-class BufferList:
+class BufferList(Struct, frozen=True):
     """Bytes in several buffers, in order, passed on without being copied into one."""
 
     views: Sequence[bytes | memoryview]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from tunnelkeeper.config import load_document
 from tunnelkeeper.config.ad_hoc import resolve_tunnel
 from tunnelkeeper.config.schema import BACKOFF_KEYS, HOST_KEYS, OWN_KEYS, POLICY_KEYS, SSH_NAMES
@@ -78,7 +80,7 @@ def show(config_path: str, name: str, table: Mapping[str, object] | None = None)
     if table is not None:
         tunnel, _ = resolve_tunnel(name, table, configuration)
         configuration = replace(configuration, tunnels={name: tunnel})
-        document = replace(document, values={**document.values, "tunnels": {name: table}})
+        document = structs.replace(document, values={**document.values, "tunnels": {name: table}})
     if name not in configuration.tunnels:
         raise UnknownTunnelError(name, configuration.tunnels)
     tunnel = configuration.tunnels[name]

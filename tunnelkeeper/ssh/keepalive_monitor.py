@@ -7,11 +7,11 @@ import socket
 import struct
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Self
 
 import asyncssh
+from msgspec import Struct
 
 from tunnelkeeper.core.keepalive import (
     PROBE_NOW_TIMEOUT,
@@ -167,8 +167,7 @@ class KeepaliveMonitor:
             self.rtt_ms = round((time.monotonic() - sent_at) * 1000, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class SendQueue:
+class SendQueue(Struct, frozen=True):
     """Unacknowledged data of a TCP connection. Only Linux reports it.
 
     On a slow link a keepalive waits behind megabytes in the kernel's buffer, and acknowledgements

@@ -7,7 +7,6 @@ also takes a wrongly guessed packet of a key exchange for a right one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from asyncssh.kex import expand_kex_algs, get_kex_algs
 from asyncssh.mac import get_mac_algs
 from asyncssh.packet import PacketDecodeError, SSHPacket
 from asyncssh.public_key import get_public_key_algs
+from msgspec import Struct
 
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, signature_algorithm
@@ -56,8 +56,7 @@ _LIST_COUNT = 8
 _LANGUAGE_COUNT = 2  # lists of languages, which nothing uses
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(Struct, frozen=True):
     """A list of the peer that shares no algorithm with ours."""
 
     kind: AlgorithmKind
@@ -120,8 +119,7 @@ async def _process_kexinit(
     transport._ignore_first_kex = offer is not None and is_wrong_guess(transport, offer)  # noqa: SLF001
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """A KEXINIT of the peer.
 
     lists: key exchanges, host keys, and ciphers, MACs and compressions for each direction.

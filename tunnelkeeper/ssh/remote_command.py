@@ -6,9 +6,10 @@ Its data goes through the pump. What the data means is not known here.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, PauseReason, SocketEndpoint
 
@@ -29,8 +30,7 @@ class CommandKind(Enum):
     SHELL = "shell"
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
+class Terminal(Struct, frozen=True):
     """A terminal to request: its type, its size in characters, its modes (RFC 4254 section 8)."""
 
     name: str
@@ -39,8 +39,7 @@ class Terminal:
     modes: Mapping[int, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteCommand:
+class RemoteCommand(Struct, frozen=True):
     """The command to run.
 
     Attributes:

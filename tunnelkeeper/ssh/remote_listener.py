@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import asyncssh
 from asyncssh.constants import OPEN_CONNECT_FAILED, OPEN_UNKNOWN_CHANNEL_TYPE
+from msgspec import Struct
 
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, Address, TcpAddress, UnixAddress
 from tunnelkeeper.ssh.listen_diagnosis import Answer
@@ -31,8 +31,7 @@ PROBE_TIMEOUT = 10.0
 """Seconds for one probe. The server may connect to an address behind a silent firewall."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteListener:
+class RemoteListener(Struct, frozen=True):
     """A port or path that the server listens on for us."""
 
     requested: Address
@@ -54,8 +53,7 @@ class RemoteListener:
                 await self._listener.wait_closed()
 
 
-@dataclass(frozen=True, slots=True)
-class ListenProbe:
+class ListenProbe(Struct, frozen=True):
     """Probes a server, as listen_diagnosis.Server describes it.
 
     Attributes:

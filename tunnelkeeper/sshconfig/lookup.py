@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from tunnelkeeper.core.configuration import HostOptions
 from tunnelkeeper.core.host_spec import parse_host_spec
 from tunnelkeeper.net.thread_executor import READ_TIMEOUT
@@ -175,8 +177,8 @@ class HostLookup:
         results = await self._look_up_chain(first, (*later_hops, hop))
         for other in others:
             next_result = await self._look_up(other, results[-1].name)
-            results.append(replace(next_result, jump=results[-1].original_host))
-        return [*results, replace(result, jump=results[-1].original_host)]
+            results.append(structs.replace(next_result, jump=results[-1].original_host))
+        return [*results, structs.replace(result, jump=results[-1].original_host)]
 
     def _configured_jumps(self, hop: Hop) -> list[Hop] | None:
         """Return a host's jump hosts in the config file; None to use those of ssh_config.

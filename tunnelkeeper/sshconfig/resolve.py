@@ -6,8 +6,9 @@ This module is pure: it receives the answer of ssh_config and accesses no file.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT, MINIMUM_RSA_SIZE, Host, Keepalive
 from tunnelkeeper.core.permit_remote_open import parse_permits
@@ -60,8 +61,7 @@ ACCEPTS_CHANGED_KEYS = frozenset({"no", "off", "false"})
 """Values of StrictHostKeyChecking that also accept changed keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class LookupResult:
+class LookupResult(Struct, frozen=True):
     """The results of the lookup of one host.
 
     name: the host's name in the config file or chain. original_host: the host passed to ssh (%n).

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.core.token_expansion import (
     PATH_TOKENS,
@@ -36,8 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """The host that tokens refer to. original_host: as passed to ssh (%n). hostname: %h.
 
     jump: the last jump host before it (%j), or empty.

@@ -12,9 +12,10 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, TextIO
+
+from msgspec import Struct
 
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.net.line_writer import LineWriter
@@ -44,8 +45,7 @@ PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 """The numbers of syslog(3) for the levels of our log."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceManager:
+class ServiceManager(Struct, frozen=True):
     """The service manager that started this process, if any.
 
     address: its notification socket, or empty. watchdog: the interval in seconds within which it

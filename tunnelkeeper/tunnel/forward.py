@@ -5,8 +5,9 @@ The subclasses in local_forward and remote_forward listen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.clock import iso
 from tunnelkeeper.core.client_failures import ClientFailures, after_failure, after_success
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.tunnel.forward_expansion import ExpandedForward
 
 
-@dataclass(frozen=True, slots=True)
-class FailureRecord:
+class FailureRecord(Struct, frozen=True):
     """A failure and the time of its first occurrence."""
 
     failure: Failure
@@ -51,8 +51,7 @@ class FailureRecord:
         return FailureSnapshot(f.cause, f.hop, f.message, f.hint, iso(self.at), f.question)
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardContext:
+class ForwardContext(Struct, frozen=True):
     """The parts of a tunnel that its forwards use. tasks owns everything that a forward starts.
 
     tunnel: its name. descriptors: of the process, which the forwards of all tunnels share.

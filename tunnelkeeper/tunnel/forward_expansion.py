@@ -7,8 +7,9 @@ when the config file is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.core.forward_spec import socket_paths, with_socket_paths
 from tunnelkeeper.core.host_spec import parse_host_spec
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.sshconfig import Facts
 
 
-@dataclass(frozen=True, slots=True)
-class ExpandedForward:
+class ExpandedForward(Struct, frozen=True):
     """A forward with expanded socket paths.
 
     configured: the forward as in the config file. forward: the same as `configured` while its paths

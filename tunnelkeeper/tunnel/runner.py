@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.core.failures import NO_HANDSHAKE_CAUSES, Failure
 from tunnelkeeper.core.lifecycle import (
@@ -74,8 +75,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Reconfigure:
+class Reconfigure(Struct, frozen=True):
     """Apply a new configuration of forwards and policies without touching the connection."""
 
     tunnel: Tunnel

@@ -7,8 +7,9 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
@@ -38,16 +39,14 @@ USE_HINT = "give one of its forwards a `check` of something that answers"
 CLOSED_ON_REQUEST = Failure(Cause.LOST, "closed on request")
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEvent:
+class SessionEvent(Struct, frozen=True):
     """A report of a session. Its role in the pair is determined when the event is processed."""
 
     session: Session
     event: SessionOpened | ReplacementReady | Drained | SessionEnded
 
 
-@dataclass(frozen=True, slots=True)
-class HostKnown:
+class HostKnown(Struct, frozen=True):
     """The host of a session was looked up, and the forwards have to be expanded for it.
 
     handled: set when that is done.

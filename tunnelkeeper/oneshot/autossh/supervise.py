@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from tunnelkeeper.autossh.environment import NO_LIMIT
 from tunnelkeeper.autossh.monitor_protocol import loop_forwards
@@ -380,7 +382,7 @@ class AutosshSupervisor:
         _on_run_ended decides with the same time, so that the two agree.
         """
         self._judged_at = self._clock.monotonic()
-        return replace(
+        return structs.replace(
             RetryPolicy.from_tunnel(tunnel, seed),
             retries=self._history.may_start and not self._options.rules.strict,
             retries_blocked=not self._history.is_gated(self._judged_at),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from asyncssh.encryption import get_encryption_algs
 from asyncssh.kex import get_kex_algs
 from asyncssh.mac import get_mac_algs
 from asyncssh.public_key import get_certificate_algs, get_public_key_algs
+from msgspec import Struct
 
 from tunnelkeeper.core.algorithms import (
     AES_GCM,
@@ -42,8 +42,7 @@ _SILENT_ABOUT_SHA2 = re.compile(r"OpenSSH_7\.4(?!\d)")
 """Servers that support RFC 8332 without saying so (SSH_BUG_SIGTYPE74 of OpenSSH's compat.c)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSignatures:
+class ServerSignatures(Struct, frozen=True):
     """What a server says about the signatures that it accepts.
 
     algorithms: its server-sig-algs (RFC 8308), empty if it sent none. version: its identification.
@@ -119,8 +118,7 @@ def ca_signature_algorithms(host: Host) -> list[str]:
     return _apply_spec("ca_signature_algorithms", spec, SIGNATURES, get_public_key_algs(), host)
 
 
-@dataclass(frozen=True, slots=True)
-class RelayAlgorithms:
+class RelayAlgorithms(Struct, frozen=True):
     """The algorithms that the relay offers: what asyncssh supports of the defaults."""
 
     key_exchanges: list[str]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.text import printable
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.known_hosts import HostKeyLine
 
 
-@dataclass(frozen=True, slots=True)
-class HostKeyFailures:
+class HostKeyFailures(Struct, frozen=True):
     """The failures of one hop.
 
     tunnel: the name under which `tunnelkeeper trust` finds the hop.

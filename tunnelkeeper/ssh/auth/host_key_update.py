@@ -7,9 +7,10 @@ hostfile_replace_entries() in its hostfile.c. This module verifies no proof of p
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.atomic_write import write_atomically
 from tunnelkeeper.net.regular_file import read_regular_file
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.known_hosts import HostKeyLine
 
 
-@dataclass(frozen=True, slots=True)
-class KnownName:
+class KnownName(Struct, frozen=True):
     """A host as the files name it. address: the same with CheckHostIP, otherwise None."""
 
     host: str
@@ -34,8 +34,7 @@ class KnownName:
         return line.matches(self.host), self.address is not None and line.matches(self.address)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What to change.
 
     new: keys to learn. old: lines to remove. is_incomplete: whether the address lacks a key.
@@ -98,8 +97,7 @@ def _check_line(line: HostKeyLine, name: KnownName, *, by_host: bool, by_address
         raise KeepsFilesError(f"{_at(line)} has more than two names")
 
 
-@dataclass(frozen=True, slots=True)
-class HostKeyChange:
+class HostKeyChange(Struct, frozen=True):
     """A change of the user's files. keys: all keys of the server, as (type, blob).
 
     proven: the blobs that the server has proved to own.

@@ -7,7 +7,6 @@ of the encrypted key is read first, for which no passphrase is needed.
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from asyncssh.encryption import get_encryption_params
 from asyncssh.packet import PacketDecodeError, SSHPacket
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from msgspec import Struct
 
 from tunnelkeeper.core.text import printable
 
@@ -49,8 +49,7 @@ class WrongPassphraseError(ValueError):
         super().__init__("the passphrase is wrong")
 
 
-@dataclass(frozen=True, slots=True)
-class Encryption:
+class Encryption(Struct, frozen=True):
     """The encryption of a private key file.
 
     container: `OpenSSH`, `PEM` or `PKCS#8`. cipher: its name, made printable. problem: why the key

@@ -12,9 +12,10 @@ import binascii
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
 from tunnelkeeper.core.text import printable
@@ -42,8 +43,7 @@ class LineError(ValueError):
     """Raised for a malformed known_hosts line; the text gives the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostKeyLine:
+class HostKeyLine(Struct, frozen=True):
     """One key of a known_hosts file and the hosts that it belongs to.
 
     number: the line number, from 1. patterns: host patterns in lower case, or the one hashed name
@@ -74,8 +74,7 @@ class HostKeyLine:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKeys:
+class KnownKeys(Struct, frozen=True):
     """The lines of known_hosts that match one host, in file order.
 
     host_keys_without_port: for a port other than 22, if host_keys is empty, the keys of the host
@@ -100,8 +99,7 @@ def combined_keys(first: KnownKeys, second: KnownKeys) -> KnownKeys:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class KnownHosts:
+class KnownHosts(Struct, frozen=True):
     """The lines of all known_hosts files, in reading order."""
 
     lines: tuple[HostKeyLine, ...] = ()
@@ -126,34 +124,29 @@ class KnownHosts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Trusted:
+class Trusted(Struct, frozen=True):
     """The line has this key, or the CA key that signed its certificate."""
 
     line: HostKeyLine
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """No key of this host is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """The line has another key of the same type for this host."""
 
     line: HostKeyLine
 
 
-@dataclass(frozen=True, slots=True)
-class OtherTypeKnown:
+class OtherTypeKnown(Struct, frozen=True):
     """The host is known only with keys of other types; OpenSSH also calls this changed."""
 
     lines: tuple[HostKeyLine, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Revoked:
+class Revoked(Struct, frozen=True):
     """The line revokes the key or the CA key that signed it."""
 
     line: HostKeyLine

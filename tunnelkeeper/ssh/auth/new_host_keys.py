@@ -7,8 +7,9 @@ is removed again. All functions block on the disk and on the locks of other writ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tunnelkeeper.ssh.auth.known_hosts import (
     Changed,
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 
 
-@dataclass(frozen=True, slots=True)
-class NewHostKey:
+class NewHostKey(Struct, frozen=True):
     """A key that is not known for a name or for an address (is_address)."""
 
     key: asyncssh.SSHKey
@@ -45,16 +45,14 @@ class NewHostKey:
         return self.key.algorithm.decode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(Struct, frozen=True):
     """A key that is no longer new. verdict: Changed, OtherTypeKnown or Revoked."""
 
     new: NewHostKey
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class NewHostKeys:
+class NewHostKeys(Struct, frozen=True):
     """The new keys of one login."""
 
     host: Host

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 
 import asyncssh
 from asyncssh.packet import String
+from msgspec import Struct
 
 from tunnelkeeper.core.algorithms import CERTIFICATE_SUFFIX
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
@@ -21,8 +21,7 @@ from tunnelkeeper.ssh.auth.key_blobs import FIELD_COUNTS, WireError, WireReader,
 from tunnelkeeper.ssh.auth.openssh_certificate import USER_CERTIFICATE
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(Struct, frozen=True):
     """A public key or a user certificate.
 
     key_type: its type, such as `ssh-rsa` or `ssh-rsa-cert-v01@openssh.com`.
