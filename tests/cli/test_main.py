@@ -64,6 +64,13 @@ def test_client_commands_import_neither_asyncssh_nor_asyncio(
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "set()")
 
 
+def test_the_version_of_autossh_is_printed_without_asyncssh() -> None:
+    done = run_in_subprocess("autossh", "-V")
+
+    assert (done.returncode, done.stderr) == (0, "set()\n")
+    assert done.stdout.startswith("autossh 1.4g")
+
+
 def test_every_subcommand_has_a_command_with_a_help_text() -> None:
     context = click.Context(program)
     for subcommand in SUBCOMMANDS:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from tunnelkeeper.autossh.usage import information
 from tunnelkeeper.cli import connect, launch
 from tunnelkeeper.cli.answering import person_at_terminal
 from tunnelkeeper.cli.completion_script import AUTOSSH, variable_of
 from tunnelkeeper.cli.main import run
+from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.paths import set_account_variables
 
 if TYPE_CHECKING:
@@ -69,6 +71,9 @@ Examples:
 )
 def command(arguments: tuple[str, ...]) -> int:
     """Run a command line of autossh(1): [-M port] [-f] [SSH_OPTIONS] host [command]."""
+    if (text := information(arguments)) is not None:
+        print(text, end="")
+        return ExitCode.OK
     ask = person_at_terminal()
     return launch.autossh(arguments, relay_stdio, copy_errors, sys.stdin.fileno(), ask)
 

@@ -1,6 +1,7 @@
 """The autossh program, from its arguments to its exit code: 0 or 1, as in autossh.
 
-It also implements -f and the pid file. It does not interpret the options of ssh.
+It also implements -f and the pid file. It does not interpret the options of ssh, and leaves -V and
+-h to the command line.
 """
 
 from __future__ import annotations
@@ -12,18 +13,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunnelkeeper import __version__
-from tunnelkeeper.autossh.command_line import (
-    HELP,
-    VERSION,
-    information_flag,
-    parse_autossh,
-    parse_monitor,
-)
+from tunnelkeeper.autossh.command_line import parse_autossh, parse_monitor
 from tunnelkeeper.autossh.environment import parse_environment
 from tunnelkeeper.autossh.monitor_protocol import timing_from_settings, timing_note
 from tunnelkeeper.autossh.restart_rules import EXIT_FAILED, EXIT_OK, Rules
 from tunnelkeeper.autossh.ssh_command import CommandLineError
+from tunnelkeeper.autossh.usage import USAGE
 from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.net.core_dumps import disable_core_dumps
@@ -62,39 +57,12 @@ if TYPE_CHECKING:
     from tunnelkeeper.autossh.environment import Settings
     from tunnelkeeper.net.line_writer import LineWriter
 
-EMULATED_VERSION = "1.4g"
-"""The version of autossh whose command line is emulated."""
-
-USAGE = """\
-usage: autossh [--strict] [-h] [-V] [-M port[:echo_port]] [-f] [SSH_OPTIONS] host [command]
-
-    -M        port of the monitoring loop, 0: none. Overrides AUTOSSH_PORT
-    -f        run in the background
-    -h        print this help and exit, as --help does
-    -V        print the version and exit
-    --strict  follow the delays and the gate time of autossh exactly
-
-Environment: AUTOSSH_DEBUG, _FIRST_POLL, _GATETIME, _LOGFILE, _LOGLEVEL, _MAXLIFETIME,
-_MAXSTART, _MESSAGE, _PIDFILE, _POLL, _PORT: as in autossh(1). No ssh process is
-started: tunnelkeeper connects itself. docs/autossh.md lists every difference.
-"""
-
-_INFORMATION = {
-    HELP: USAGE,
-    VERSION: f"autossh {EMULATED_VERSION} (tunnelkeeper {__version__})\n",
-}
-"""The output of each option that only prints a text."""
-
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], console: Stdio) -> int:
     """Run a command line. Return the exit code."""
     disable_core_dumps()
     silence_asyncssh()
     try:
-        flag = information_flag(arguments)
-        if flag is not None:
-            print(_INFORMATION[flag], end="")  # noqa: T201  the output of -V and -h
-            return EXIT_OK
         line, settings = parse_autossh(arguments), parse_environment(environment)
         monitor = _monitor(line, settings)
         _reject_unsupported(line)
