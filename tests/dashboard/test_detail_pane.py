@@ -13,6 +13,7 @@ from tunnelkeeper.core.snapshot import (
     ClientFailureSnapshot,
     FailureSnapshot,
     HopSnapshot,
+    LogRecord,
     ProgressSnapshot,
     TunnelSnapshot,
 )
@@ -47,6 +48,15 @@ def test_problems_come_before_everything_else_and_the_hint_has_its_own_label() -
         *("Failure", "Hint", "Hops", "Forwards", "Events")
     ]
     assert "is sshd running?" in lines[3]
+
+
+def test_the_events_do_not_repeat_the_hint() -> None:
+    harness = ControllerHarness(a_tunnel("db", "backoff", failure=REFUSED))
+    harness.model.on_logs([LogRecord(NOON, "warning", "db", "refused", REFUSED.hint)])
+    harness.controller.toggle_detail()
+    lines = [text_of(line) for line in harness.draw(120, 60).detail]
+
+    assert sum(REFUSED.hint in line for line in lines) == 1
 
 
 def test_the_hop_that_failed_is_marked_in_the_chain() -> None:

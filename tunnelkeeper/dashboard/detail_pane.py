@@ -209,13 +209,17 @@ def _describe_rates(tunnel: TunnelSnapshot, model: Model, glyphs: Glyphs) -> Lin
 def _render_events(
     tunnel: TunnelSnapshot, model: Model, now: Moment, cells: int, count: int, glyphs: Glyphs
 ) -> list[list[Line]]:
-    """Return the lines of each of the last events, oldest first."""
+    """Return the lines of each of the last events, oldest first.
+
+    They have no hints: that of the last failure is at the top of the pane.
+    """
+    width = cells - LABEL_WIDTH
     own = model.tunnel_records(tunnel.name)
     records: Sequence[LogRecord] = list(own) if own is not None else []
     if own is None:
         records = [record for record in model.records if record.tunnel == tunnel.name]
     return [
-        render_record(record, now, cells - LABEL_WIDTH, glyphs, with_name=False)
+        render_record(record, now, width, glyphs, with_name=False, with_hint=False)
         for record in records[len(records) - min(count, len(records)) :]
     ]
 

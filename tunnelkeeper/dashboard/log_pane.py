@@ -110,7 +110,13 @@ def _selected_names(model: Model, ui_state: UiState) -> set[str]:
 
 
 def render_record(
-    record: LogRecord, now: Moment, cells: int, glyphs: Glyphs, *, with_name: bool
+    record: LogRecord,
+    now: Moment,
+    cells: int,
+    glyphs: Glyphs,
+    *,
+    with_name: bool,
+    with_hint: bool = True,
 ) -> list[Line]:
     """Return a record as a line, or as several lines with the message indented if it is long.
 
@@ -129,7 +135,7 @@ def render_record(
     else:
         line += [(style, first)]
     lines: list[Line] = [line, *([("", " " * indent), (style, text)] for text in rest)]
-    hint = glyphs.printable(record.hint)
+    hint = glyphs.printable(record.hint) if with_hint else ""
     if hint and not rest and cell_width(f"{first}  {HINT_LABEL}{hint}") <= room:
         line += [("class:quiet", f"  {HINT_LABEL}"), ("class:hint", hint)]
     elif hint:
