@@ -143,6 +143,23 @@ def test_a_passphrase_is_asked_until_it_is_right_and_never_shown(
     assert person.echoes, "the terminal was not restored"
 
 
+def test_long_lines_are_wrapped_at_blanks_to_the_width_of_the_terminal(
+    person: FakeTerminal,
+) -> None:
+    termios.tcsetwinsize(person.slave, (24, 40))
+
+    person.terminal.show(["Searched: /home/me/.ssh/known_hosts, /etc/ssh/ssh_known_hosts", "short"])
+
+    wait_for(lambda: "short" in person.screen, DEADLINE, lambda: person.screen)
+    assert person.screen.split() == [
+        "Searched:",
+        "/home/me/.ssh/known_hosts,",
+        "/etc/ssh/ssh_known_hosts",
+        "short",
+    ]
+    assert max(map(len, person.screen.splitlines())) <= 40
+
+
 def test_a_host_key_is_shown_with_its_fingerprint(asked: Questions, person: FakeTerminal) -> None:
     details = HostKeyDetails("ED25519", "SHA256:abc", "", ("/known_hosts",), ("old",))
     asked.post(HOST_KEY, (Prompt("Accept it? (yes/no)", echo=True),), details)

@@ -145,7 +145,7 @@ class TerminalAnswers(Answers):
         key = (question.id, tuple(question.tunnels))
         if key in self._started:
             if question.problem:
-                self._terminal.write("".join(f"{line}\n" for line in introduction(question)))
+                self._terminal.show(introduction(question))
             self._left_alone.add(question.id)
             return
         self._started.add(key)
@@ -218,7 +218,7 @@ def read_answers(
     watched: a descriptor. When it can be read, is_withdrawn says whether the question has lapsed.
     Raises DeclinedError, WithdrawnError.
     """
-    terminal.write("".join(f"{line}\n" for line in introduction(question)))
+    terminal.show(introduction(question))
     answers: list[Secret] = []
 
     def ask(text: str, *, echo: bool) -> Secret:

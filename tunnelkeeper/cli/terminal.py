@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 from tunnelkeeper.core.secret import Secret
+from tunnelkeeper.presentation.text_layout import CONTINUATION_INDENT, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _PATH = "/dev/tty"
 _LINE_SIZE = 64 * 1024
@@ -70,6 +71,16 @@ class Terminal:
         data = text.encode("utf-8", "backslashreplace")
         while data:
             data = data[os.write(self._descriptor, data) :]
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Write lines of printable text, each wrapped at its blanks to the terminal's width."""
+        try:
+            columns = os.get_terminal_size(self._descriptor).columns
+        except OSError:
+            columns = 0
+        for line in lines:
+            parts = wrap(line, columns, CONTINUATION_INDENT) if columns else [line]
+            self.write("".join(f"{part}\n" for part in parts))
 
     def ask(
         self,
