@@ -31,6 +31,7 @@ from tunnelkeeper import config
 from tunnelkeeper.autossh.command_line import information_flag, parse_autossh
 from tunnelkeeper.autossh.environment import parse_environment
 from tunnelkeeper.autossh.ssh_command import CommandLineError
+from tunnelkeeper.config.ad_hoc import InvalidTunnelError, check_name, resolve_tunnel
 from tunnelkeeper.config.command_words import WordsError, read_tunnel
 from tunnelkeeper.config.toml_edit import NotATableError, remove_tunnels
 from tunnelkeeper.config.toml_values import format_table
@@ -40,7 +41,9 @@ from tunnelkeeper.control.jsonrpc import (
     decode_params,
     decode_request,
 )
-from tunnelkeeper.control.payloads import ConnectParams, SubscribeParams
+from tunnelkeeper.control.payloads import ConnectParams, OpenParams, SubscribeParams
+from tunnelkeeper.core.ad_hoc import name_for_host
+from tunnelkeeper.core.configuration import Configuration
 from tunnelkeeper.core.forward_spec import (
     SpecError,
     parse_listen,
@@ -96,6 +99,14 @@ def read_control_line(data: bytes) -> None:
                 decode_params(request, kind)
     with suppress(ProtocolError):
         decode_incoming(data)
+
+
+def read_ad_hoc_tunnel(data: bytes) -> None:
+    """Resolve the table of a request to open a tunnel, and make a name for it."""
+    with suppress(ProtocolError, InvalidTunnelError):
+        params = decode_params(decode_request(data), OpenParams)
+        check_name(name_for_host(str(params.table.get("host", "")), ()))
+        resolve_tunnel("t", params.table, Configuration("tunnels.toml"))
 
 
 def read_tunnels(data: bytes) -> None:
@@ -239,6 +250,16 @@ TARGETS = (
             b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x","data":{}}}\n',
         ),
         (b"null", b"[]", b"{}", b'"id"', b"1e999", b"\\ud800"),
+    ),
+    Target(
+        "ad-hoc tunnels",
+        read_ad_hoc_tunnel,
+        (
+            b'{"jsonrpc":"2.0","id":1,"method":"open","params":{"table":{"host":"me@relay"}}}',
+            b'{"jsonrpc":"2.0","id":1,"method":"open","params":{"table":{"local":["1:b:1"]}}}',
+            b'{"jsonrpc":"2.0","method":"open","params":{"table":{"backoff":{"max":"1s"}}}}',
+        ),
+        (b"null", b"[]", b"{}", b'"socks"', b"1e999", b"\\ud800", b"\\u0000", b"true", b"-1"),
     ),
     Target(
         "tunnels.toml",
