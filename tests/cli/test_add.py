@@ -70,7 +70,7 @@ def test_the_text_of_the_file_is_kept(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("web", "relay"), "has a tunnel web already; choose another name"),
+        (("web", "relay"), "has a tunnel web already\n  hint: choose another name"),
         (("db", "relay", "prot=22"), "prot=22: unknown key\n  hint: did you mean 'port'?"),
         (("db", "relay", "-L", "5432"), "-L 5432: expected [bind_address:]port:host:hostport"),
         (("a b", "relay"), "NAME: expected a name of at most 64 letters"),

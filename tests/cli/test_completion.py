@@ -316,7 +316,9 @@ def test_another_shell_is_refused(tool: Tool, monkeypatch: pytest.MonkeyPatch, s
     done = tool("completion", "install")
 
     assert (done.code, done.out) == (2, "")
-    assert "name one of bash, zsh, fish: completion install bash" in done.err
+    assert (
+        "hint: name it, one of bash, zsh, fish: `tunnelkeeper completion install bash`" in done.err
+    )
 
 
 def test_the_folders_of_the_environment_are_used(tmp_path: Path) -> None:
@@ -351,7 +353,7 @@ def test_a_file_of_another_origin_is_left_alone(tool: Tool, user_folders: Path) 
     done = tool("completion", "install", "zsh")
 
     assert (done.code, path.read_text()) == (1, "mine")
-    assert f"was not written by tunnelkeeper and is left alone; move it away: mv {path}" in done.err
+    assert f"was not written by tunnelkeeper and is left alone\n  hint: mv {path}" in done.err
 
 
 def test_a_link_is_not_followed(tool: Tool, user_folders: Path) -> None:
@@ -361,7 +363,7 @@ def test_a_link_is_not_followed(tool: Tool, user_folders: Path) -> None:
     done = tool("completion", "install", "zsh")
 
     assert (done.code, path.is_symlink()) == (1, True)
-    assert f"{path} is a symbolic link, which is not followed; remove it: rm {path}" in done.err
+    assert f"{path} is a symbolic link, which is not followed\n  hint: rm {path}" in done.err
 
 
 def test_zsh_needs_no_more_lines_once_zshrc_names_the_folder(

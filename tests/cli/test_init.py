@@ -41,7 +41,7 @@ def test_no_file_is_overwritten(tool: Tool) -> None:
     done = tool("init")
 
     assert (done.code, done.out) == (2, "")
-    assert "exists already; `tunnelkeeper edit` opens it" in done.err
+    assert "exists already\n  hint: `tunnelkeeper edit` opens it" in done.err
     assert (tool.config.read_text(), schema.read_text()) == ("# mine", "mine")
     tool.config.unlink()
     tool.config.symlink_to("nowhere")

@@ -63,7 +63,7 @@ def test_lines_of_several_tunnels_are_printed_in_their_order(
     assert lines("u*") == ["us: 1"]
     assert tool("logs", "us", "nope").code == 4
     assert tool("logs", "nope*").err == (
-        "tunnelkeeper: no tunnel matches 'nope*'; `tunnelkeeper status` lists them\n"
+        "tunnelkeeper: no tunnel matches 'nope*'\n  hint: tunnelkeeper status\n"
     )
 
 

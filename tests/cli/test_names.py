@@ -52,7 +52,7 @@ def test_a_pattern_without_a_match_does_nothing(
     done = tool(command, "asia-*")
 
     assert (done.code, done.out) == (4, "")
-    assert "no tunnel matches 'asia-*'; `tunnelkeeper status` lists them" in done.err
+    assert "no tunnel matches 'asia-*'\n  hint: tunnelkeeper status" in done.err
     assert fleet.fake.requests == []
 
 

@@ -299,7 +299,7 @@ def test_units_of_single_tunnels_are_refused_beside_the_service(
     done = tool("units", "install", "--per-tunnel", "db")
 
     assert done.code == 1
-    assert "run: systemctl --user disable --now tunnelkeeper.service" in done.err
+    assert "hint: systemctl --user disable --now tunnelkeeper.service" in done.err
     assert not (units_directory / TEMPLATE).exists()
     other = tool.home / "other file.toml"
     other.write_text('tunnels.db = { host = "relay", socks = "1080" }\n')
@@ -343,7 +343,7 @@ def test_nothing_is_started_beside_another_supervisor_of_the_file(
         claim.release()
 
     assert done.code == 1
-    assert f"first run: tunnelkeeper --socket '{tool.home}/a b.sock' down" in done.err
+    assert f"hint: tunnelkeeper --socket '{tool.home}/a b.sock' down" in done.err
 
 
 # -- uninstall -------------------------------------------------------------------------------------

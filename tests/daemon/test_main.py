@@ -89,7 +89,7 @@ def test_every_problem_of_a_bad_file_is_reported(
     assert main.run(file, sock, (), None) == 2
 
     lines = capsys.readouterr().err.splitlines()
-    assert {line.split(": ")[0] for line in lines} == {f"{file}:2", f"{file}:4"}
+    assert [line.split(": ")[0] for line in lines] == [f"{file}:2", f"{file}:4", "  hint"]
     assert not sock.parent.exists()
 
 
@@ -150,8 +150,8 @@ def test_a_regular_file_at_the_socket_path_is_left_alone(
 
     output = capsys.readouterr().err
     assert output == (
-        f"tunnelkeeper: cannot serve {sock}: {sock}: exists and is not a socket; "
-        "remove it or use --socket\n"
+        f"tunnelkeeper: cannot serve {sock}: {sock}: exists and is not a socket\n"
+        "  hint: remove it, or choose another path with --socket PATH\n"
     )
     assert sock.read_text() == "precious"
 

@@ -54,7 +54,7 @@ def test_without_a_key_the_advice_has_the_files_the_agent_and_a_command(sandbox:
     lines = f'identity_files = "{missing}"'
     failure = refused(sandbox, server.port, lines, cause="answer_needed")
 
-    assert failure.hint.startswith("tunnelkeeper unlock t, or create a key: ssh-keygen")
+    assert failure.hint.startswith("tunnelkeeper unlock t, or create a key: `ssh-keygen")
     assert f"no key could be offered; no such file: {missing}; no agent" in failure.message
     assert "the server still accepts publickey, password" in failure.message
     assert f"ssh-copy-id -i {missing} -p {server.port} {USER}@127.0.0.1" in failure.hint

@@ -136,7 +136,7 @@ def test_a_tunnel_whose_name_has_a_dot_is_replaced(path: Path) -> None:
 def test_replacing_a_tunnel_without_its_own_table_is_refused(path: Path, text: str) -> None:
     path.write_text(text)
 
-    with pytest.raises(ConfigError, match="edit it by hand"):
+    with pytest.raises(ConfigError, match="cannot be replaced here"):
         write_tunnels(path, tunnel("db"))
 
     assert path.read_text() == text

@@ -85,7 +85,7 @@ def test_a_public_key_file_names_a_key_of_the_agent(
     [problem] = file.problems(line, 'identity_agent = "none"')
     at = file.at_key("identity_files")
     assert problem.startswith(f"{at}: identity file {key}.pub: it is a public key, and the")
-    assert f"name the private key: {key}" in problem
+    assert f"name the private key in identity_files: {key}" in problem
 
 
 def test_a_key_that_others_can_read_is_reported_with_the_remedy(
@@ -110,7 +110,7 @@ def test_a_key_with_a_passphrase_needs_a_source_only_if_nothing_may_be_asked(
     problems, [warning] = file.check(*lines, "batch_mode = true")
     assert problems == []
     assert f"identity file {locked}: it is protected by a passphrase, and batch_mode" in warning
-    assert f"set passphrase_command, or unlock it for the agent: ssh-add {locked}" in warning
+    assert f"set passphrase_command, or unlock it for the agent: `ssh-add {locked}`" in warning
     command = 'passphrase_command = ["echo", "secret words"]'
     assert file.check(*lines, "batch_mode = true", command) == ([], [])
 
@@ -209,7 +209,7 @@ def test_a_host_that_ssh_cannot_look_up_is_a_problem(file: ConfigFile, tmp_path:
     [problem] = problems
     assert problem.startswith(f"{file.where}: ssh cannot look relay up: ")
     assert "prot" in problem.lower()
-    assert "\n  hint: to reproduce: ssh -G" in problem
+    assert "\n  hint: ssh -G" in problem
 
 
 def test_an_unsupported_directive_of_ssh_config_is_a_warning(

@@ -110,9 +110,10 @@ def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> tuple[Configur
     with config_change.changing(path) as file:
         if name in file.configuration.tunnels:
             raise CommandError(
-                f"{config_change.shown(path)} has a tunnel {name} already; choose another name, "
-                f"change it with `tunnelkeeper edit`, or run `tunnelkeeper remove {name}` first",
+                f"{config_change.shown(path)} has a tunnel {name} already",
                 ExitCode.USAGE,
+                f"choose another name, change it with `tunnelkeeper edit {name}`, or run "
+                f"`tunnelkeeper remove {name}` first",
             )
         is_new = not path.exists()
         text = append_text(HEADER if is_new else file.text, format_table("tunnels", name, table))

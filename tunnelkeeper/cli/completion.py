@@ -13,6 +13,7 @@ import click
 
 from tunnelkeeper.cli import completion_file
 from tunnelkeeper.cli.completion_script import PROGRAMS, SHELLS, completion_script
+from tunnelkeeper.cli.usage_hints import HintedUsageError
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def install(ctx: click.Context, shell: str | None) -> int:
     if shell not in SHELLS:
         known = ", ".join(SHELLS)
         problem = f"cannot tell your shell from $SHELL, which is {shell or 'not set'}"
-        raise click.UsageError(f"{problem}; name one of {known}: completion install bash", ctx)
+        hint = f"name it, one of {known}: `tunnelkeeper completion install bash`"
+        raise HintedUsageError(problem, hint, ctx)
     paths = {name: completion_file.path_for(shell, name, os.environ) for name in PROGRAMS}
     for program, path in paths.items():
         changed = completion_file.install(path, completion_script(shell, program))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,9 +100,9 @@ def _read(path: Path) -> str | None:
         return None
     if stat.S_ISLNK(mode):
         problem = f"{path} is a symbolic link, which is not followed"
-        raise CommandError(f"{problem}; remove it: rm {path}")
+        raise CommandError(problem, hint=f"rm {shlex.quote(str(path))}")
     text = read_regular_file(path).decode(errors="replace")
     if not any(variable_of(program) in text for program in PROGRAMS):
         problem = f"{path} was not written by tunnelkeeper and is left alone"
-        raise CommandError(f"{problem}; move it away: mv {path} {path}.old")
+        raise CommandError(problem, hint=shlex.join(["mv", str(path), f"{path}.old"]))
     return text

@@ -15,6 +15,7 @@ from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.results import Reloaded, Restarted, Stopped
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
 from tunnelkeeper.cli.up import print_results
+from tunnelkeeper.cli.usage_hints import HintedUsageError
 from tunnelkeeper.cli.wait import NO_ANSWERS, SETTLE_TIMEOUT, is_settled, wait_until
 from tunnelkeeper.control import lock_files
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
@@ -86,7 +87,8 @@ def restart(
     On a terminal it asks what a login needs to know, and waits until the tunnels have settled.
     """
     if not names and group is None:
-        raise click.UsageError("name the tunnels to restart, or a group with --group")
+        message = "name the tunnels to restart, or a group with --group"
+        raise HintedUsageError(message, "tunnelkeeper restart NAME")
     with settings.client_for_config(WORK_TIMEOUT) as client:
         restarted = client.restart(expand_names(client, names), group, graceful=graceful)
         print_text(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")

@@ -99,7 +99,7 @@ def choose_editor(
         if find_program(program) is not None:
             return [program]
     raise CommandError(
-        f"no editor was found ({', '.join(EDITORS)}); name one: `EDITOR=... tunnelkeeper edit`"
+        f"no editor was found: {', '.join(EDITORS)}", hint="EDITOR=nano tunnelkeeper edit"
     )
 
 

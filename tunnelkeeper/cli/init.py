@@ -51,9 +51,9 @@ def command(settings: Settings, no_import: bool) -> int:
     path = settings.config
     if path.exists() or path.is_symlink():
         raise CommandError(
-            f"{config_change.shown(path)} exists already; `tunnelkeeper edit` opens it, "
-            "`tunnelkeeper add` adds a tunnel",
+            f"{config_change.shown(path)} exists already",
             ExitCode.USAGE,
+            "`tunnelkeeper edit` opens it, `tunnelkeeper add` adds a tunnel",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     _create(path, STARTER)

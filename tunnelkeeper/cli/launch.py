@@ -253,9 +253,9 @@ def serve_relay(
             make_private_folder(socket.parent)
             acquire_lock(paths.lock_path(socket))
     except privileges.PrivilegeError as error:
-        raise CommandError(str(error), ExitCode.USAGE) from error
+        raise CommandError(str(error), ExitCode.USAGE, error.hint) from error
     except SocketFileError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), hint=error.hint) from error
     except AlreadyRunningError as error:
         raise CommandError(f"another relay holds {error}") from error
     source = ConfigSource(config, must_exist, listen, host_keys, authorized_keys)
@@ -316,7 +316,7 @@ def add_to_relay(config: Path, request: dict[str, Any], *, must_exist: bool) -> 
         configuration = ConfigSource(config, must_exist).read()
         return set_up.add(set_up.AddRequest(**request), configuration)
     except EnrolmentError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), hint=error.hint) from error
 
 
 def remove_from_relay(
@@ -336,7 +336,7 @@ def remove_from_relay(
     except enrolment.UnknownUserError as error:
         raise CommandError(str(error), ExitCode.NOT_FOUND) from error
     except enrolment.EnrolmentError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), hint=error.hint) from error
 
 
 def parse_public_address(text: str) -> TcpAddress:

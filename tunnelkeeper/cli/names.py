@@ -37,9 +37,8 @@ def expand(words: Sequence[str], find_names: Callable[[], Collection[str]]) -> l
     try:
         return expand_patterns(words, find_names())
     except NoMatchError as error:
-        raise CommandError(
-            f"{printable(str(error))}; `tunnelkeeper status` lists them", ExitCode.NOT_FOUND
-        ) from None
+        message = printable(str(error))
+        raise CommandError(message, ExitCode.NOT_FOUND, "tunnelkeeper status") from None
 
 
 def find_ad_hoc_table(settings: Settings, name: str) -> dict[str, object] | None:

@@ -92,8 +92,8 @@ def connect(settings: Settings, config: str | None, timeout: float) -> Client:
         client.close()
     if len(running) > 1:
         running[0].close()
-        message = f"{len(running)} relays are running; choose one with --config"
-        raise CommandError(message, ExitCode.USAGE)
+        message = f"{len(running)} relays are running"
+        raise CommandError(message, ExitCode.USAGE, "choose one with --config FILE")
     return running[0]
 
 
@@ -124,8 +124,8 @@ def _try_connect(path: Path, timeout: float) -> Client | None:
 
 
 def _not_running(socket: Path) -> CommandError:
-    message = f"no relay is running at {socket}; start one with `tunnelkeeper relay serve`"
-    return CommandError(message, ExitCode.NO_SUPERVISOR)
+    message = f"cannot connect to the relay at {socket}: no relay is running"
+    return CommandError(message, ExitCode.NO_SUPERVISOR, "tunnelkeeper relay serve")
 
 
 def _environment() -> dict[str, str]:

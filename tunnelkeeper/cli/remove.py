@@ -96,9 +96,8 @@ def _write(settings: Settings, patterns: tuple[str, ...]) -> Removed:
             text = remove_tunnels(file.text, names)
             config_file.parse_changed(file, text, names)
         except NotATableError as error:
-            raise CommandError(
-                f"{error}, so it cannot be removed here; use `tunnelkeeper edit`"
-            ) from error
+            message = f"{error}, so it cannot be removed here"
+            raise CommandError(message, hint="tunnelkeeper edit") from error
         except ConfigError as error:
             raise config_change.refused_change_error(error) from error
         config_file.write(file, text)

@@ -14,6 +14,7 @@ from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, request, set_result
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.styled_lines import make_console, print_lines, styled_text, terminal_width
+from tunnelkeeper.cli.usage_hints import HintedUsageError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot
 from tunnelkeeper.presentation.status_report import render_report, render_screen
@@ -77,9 +78,9 @@ def command(settings: Settings, names: tuple[str, ...], output: str | None, watc
 
 def _watch_status(settings: Settings, names: tuple[str, ...], output: str | None) -> ExitCode:
     if is_requested() or not sys.stdout.isatty():
-        raise click.UsageError("--watch needs a terminal; programs can use `logs -f --json`")
+        raise HintedUsageError("--watch needs a terminal", "tunnelkeeper logs -f --json")
     if output is not None:
-        raise click.UsageError("--watch fits its table to the terminal; use --output without it")
+        raise HintedUsageError("--watch fits its table to the terminal", "use --output without it")
 
     with settings.client() as client:
         return _exit_code(_watch(client, expand_names(client, names) or None))

@@ -73,7 +73,7 @@ def unit_texts(
             )
         return unit_files(kind, unit)
     except UnquotableError as error:
-        raise CommandError(str(error), ExitCode.USAGE) from error
+        raise CommandError(str(error), ExitCode.USAGE, error.hint) from error
     except ConfigError as error:
         raise CommandError("\n".join(error.lines), ExitCode.USAGE) from error
 

@@ -174,9 +174,9 @@ def install(
         )
     if meant is UnitKind.RELAY and os.geteuid() == 0:
         raise CommandError(
-            "a user unit of root would serve strangers as root, which `relay serve` refuses; "
-            "`tunnelkeeper units print --system --kind relay` prints one with a user of its own",
+            "a user unit of root would serve strangers as root, which `relay serve` refuses",
             ExitCode.USAGE,
+            "tunnelkeeper units print --system --kind relay",
         )
     with suppress(ConfigError):  # reported below
         names = tuple(expand(names, lambda: load(settings.config).tunnels))
@@ -193,7 +193,7 @@ def install(
             needs = _show_needs(settings, names, {each.name for each in credentials})
         set_result(_install(texts, _services(meant, names), needs, now=now))
     except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), hint=getattr(error, "hint", "")) from error
     return ExitCode.OK
 
 
@@ -222,7 +222,7 @@ def uninstall() -> int:
         unit_files.remove_units(folder, found)
         systemctl.run_systemctl("daemon-reload")
     except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), hint=getattr(error, "hint", "")) from error
     print_text("\n".join(f"removed {folder / name}" for name in found))
     set_result(RemovedUnits([str(folder / name) for name in found]))
     return ExitCode.OK
@@ -289,15 +289,15 @@ def _refuse_second_supervisor(
         return
     if others:
         raise CommandError(
-            f"{join_names(others)} would hold tunnels of {settings.config} as well; first run: "
-            f"systemctl --user disable --now {' '.join(others)}"
+            f"{join_names(others)} would hold tunnels of {settings.config} as well",
+            hint=f"systemctl --user disable --now {' '.join(others)}",
         )
     if now and not _is_active(unit_templates.SUPERVISOR):
         socket = socket_of_holder(paths.claims_folder(os.environ), settings.config)
         if socket is not None:
             raise CommandError(
-                f"the supervisor at {socket} holds {settings.config}; first run: "
-                f"{shlex.join(['tunnelkeeper', '--socket', str(socket), 'down'])}"
+                f"the supervisor at {socket} holds {settings.config}",
+                hint=shlex.join(["tunnelkeeper", "--socket", str(socket), "down"]),
             )
 
 

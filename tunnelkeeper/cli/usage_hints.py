@@ -41,6 +41,14 @@ EXAMPLES = {
 """Arguments of commands for which names in capitals would not say what to write."""
 
 
+class HintedUsageError(click.UsageError):
+    """A wrong call whose remedy is known where it is found."""
+
+    def __init__(self, message: str, hint: str, ctx: click.Context | None = None) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
+
+
 class UnknownCommandError(click.UsageError):
     """The first word is no command. known: the words that are."""
 
@@ -58,6 +66,8 @@ def explain(
     arguments: the whole line without the program. known: the commands of the program.
     """
     match error:
+        case HintedUsageError():
+            return Message(error.message, error.hint)
         case UnknownCommandError():
             return Message(error.message, _with_word(error.word, error.known, arguments, _PROGRAM))
         case click.NoSuchOption():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING
@@ -55,7 +56,7 @@ class FileClaim:
         else:
             descriptor = lock_files.lock(self._file, self._text, timeout=LOCK_TIMEOUT)
         if descriptor is None:
-            raise FileClaimedError(self._describe_holders())
+            raise FileClaimedError(self._describe_holders(), _hint(self._file))
         self._claimed[""] = descriptor
 
     def claim(self, tunnels: Iterable[str]) -> None:
@@ -75,7 +76,8 @@ class FileClaim:
                 descriptor = lock_files.lock(path, self._text)
                 if descriptor is None:
                     raise FileClaimedError(
-                        f"the tunnel {name!r} of {self._config} is held by {_holder(path)}"
+                        f"the tunnel {name!r} of {self._config} is held by {_holder(path)}",
+                        _hint(path),
                     )
                 new[name] = descriptor
         except BaseException:
@@ -116,6 +118,12 @@ def socket_of_holder(folder: Path, config: Path) -> Path | None:
     except OSError:
         return None
     return _read(path)[1] if is_held else None
+
+
+def _hint(path: Path) -> str:
+    """Return the command that asks the holder of a claim, or an empty string."""
+    socket = _read(path)[1]
+    return shlex.join(["tunnelkeeper", "--socket", str(socket), "status"]) if socket else ""
 
 
 def _read(path: Path) -> tuple[str, Path | None]:

@@ -7,6 +7,7 @@ lock replaces a file found in its place: that file belongs to a dead supervisor.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import stat
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tunnelkeeper.control import lock_files
+from tunnelkeeper.core.message import HintedError
 from tunnelkeeper.net.fd_limits import AcceptingSocket
 from tunnelkeeper.net.file_trust import find_distrust
 
@@ -26,10 +28,11 @@ PATH_LIMIT = 103
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _ONLY_OWNER_RW = 0o177
+_OTHER_PATH = "choose another path with --socket PATH"
 
 
-class SocketFileError(Exception):
-    """The control socket cannot be created here. The text gives the reason and a remedy."""
+class SocketFileError(HintedError):
+    """The control socket cannot be created here. The text gives the reason."""
 
 
 class ListeningSocket(Struct, frozen=True):
@@ -69,16 +72,15 @@ def make_private_folder(folder: Path) -> None:
     found = folder.stat()
     if found.st_uid != os.geteuid():
         raise SocketFileError(
-            f"{folder}: belongs to user id {found.st_uid}, not to {os.geteuid()}; "
-            "choose another path with --socket"
+            f"{folder}: belongs to user id {found.st_uid}, not to {os.geteuid()}", _OTHER_PATH
         )
     if found.st_mode & _OTHERS_WRITE:
         raise SocketFileError(
-            f"{folder}: others can write to it (mode {stat.S_IMODE(found.st_mode):04o}); "
-            f"run `chmod 700 {folder}` or choose another path with --socket"
+            f"{folder}: others can write to it (mode {stat.S_IMODE(found.st_mode):04o})",
+            f"chmod 700 {shlex.quote(str(folder))}",
         )
     if (distrust := find_distrust(folder)) is not None:
-        raise SocketFileError(f"{distrust}; choose another path with --socket")
+        raise SocketFileError(str(distrust), _OTHER_PATH)
 
 
 def listen(path: Path) -> ListeningSocket:
@@ -91,11 +93,12 @@ def listen(path: Path) -> ListeningSocket:
     make_private_folder(path.parent)
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise SocketFileError(f"{path}: exists and is not a socket; remove it or use --socket")
+            raise SocketFileError(
+                f"{path}: exists and is not a socket", f"remove it, or {_OTHER_PATH}"
+            )
         if _has_listener(path):
             raise SocketFileError(
-                f"{path}: another program listens there; it is left alone. "
-                "Choose another path with --socket"
+                f"{path}: another program listens there, and is left alone", _OTHER_PATH
             )
         path.unlink()
     sock = AcceptingSocket(socket.AF_UNIX, socket.SOCK_STREAM)

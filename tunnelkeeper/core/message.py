@@ -37,3 +37,11 @@ class Message:
     def about(self, subject: object) -> Message:
         """Return the message with a subject in front of its text."""
         return Message(f"{subject}: {self.text}", self.hint)
+
+
+class HintedError(Exception):
+    """An error whose text is a message. hint: what to do about it, or empty."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint

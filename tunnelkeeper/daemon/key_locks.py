@@ -65,8 +65,7 @@ class KeyLocks:
             return Unlocking([result] if result else [])
         if result.kind is Unusable.MISSING:
             raise NoSuchKeyError(path)
-        remedy = f"; {result.remedy}" if result.remedy else ""
-        raise RequestFailedError(f"{printable(path)}: {result.message}{remedy}")
+        raise RequestFailedError(f"{printable(path)}: {result.message}", result.remedy)
 
     async def unlock_tunnels(
         self, tunnels: Sequence[Tunnel], resolver: HostResolver, seconds: float

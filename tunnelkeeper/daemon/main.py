@@ -140,16 +140,16 @@ def run(
                 )
             )
     except AlreadyRunningError as error:
-        _print_error(f"another supervisor holds {error}; it is left alone")
+        _print_error(f"another supervisor holds {error}, and is left alone", _OTHER_HINT)
         return ExitCode.FAILED
     except LogInUseError as error:
         _print_error(str(error), error.hint)
         return ExitCode.FAILED
     except FileClaimedError as error:
-        _print_error(f"{error}; it is left alone")
+        _print_error(f"{error}, and is left alone", error.hint)
         return ExitCode.FAILED
     except (SocketFileError, OSError) as error:
-        _print_error(f"cannot serve {socket_path}: {error}")
+        _print_error(f"cannot serve {socket_path}: {error}", getattr(error, "hint", ""))
         return ExitCode.FAILED
     finally:
         out.close()
@@ -306,6 +306,9 @@ def _find_unknown(
     if group is not None and group not in in_groups:
         return f"no tunnel is in a group {group!r}"
     return None
+
+
+_OTHER_HINT = "for a second supervisor, choose another socket with --socket PATH"
 
 
 def _print_error(text: str, hint: str = "", prefix: str = "tunnelkeeper: ") -> None:

@@ -139,18 +139,18 @@ def _require_no_session(parsed: ParsedCommand) -> ParsedCommand:
 
 
 def _reject_session(parsed: ParsedCommand, purpose: Purpose) -> None:
-    advice = "it cannot be a tunnel; `tunnelkeeper autossh` keeps it up"
+    hint = "`tunnelkeeper autossh` in front of the line keeps it up"
     match purpose:
         case Purpose.STDIO:
-            raise UnreadableError(
-                "-W forwards standard input and output; use `tunnelkeeper connect`"
-            )
+            message = "-W forwards standard input and output, so it cannot be a tunnel"
+            raise UnreadableError(message, "`tunnelkeeper connect HOST HOST:PORT` does the same")
         case Purpose.SUBSYSTEM | Purpose.COMMAND:
-            raise UnreadableError(f"it runs a command on the server, so {advice}")
+            message = "it runs a command on the server, so it cannot be a tunnel"
+            raise UnreadableError(message, hint)
         case Purpose.SHELL:
             raise UnreadableError(
-                f"it runs a shell on the server (it has no -N), so {advice}. To import only "
-                "its forwards, add -N"
+                "it runs a shell on the server, because it has no -N, so it cannot be a tunnel",
+                f"to import only its forwards, add -N; {hint}",
             )
 
 

@@ -287,7 +287,7 @@ def _agent_warnings(host: Host, key: LoadedKey) -> Iterator[Message]:
         return
     if key.kind is Unusable.ENCRYPTED:
         if host.batch_mode and not (host.passphrase_command or host.keyring):
-            remedy = f"set passphrase_command, or {key.remedy}"
+            remedy = f"set passphrase_command, or unlock it for the agent: `{key.remedy}`"
             yield Message(f"identity file {key}, and batch_mode forbids to ask for it", remedy)
     elif _may_be_in_agent(host, key):
         yield Message(f"identity file {key}, and there is no agent at {agent}")

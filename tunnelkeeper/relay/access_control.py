@@ -118,8 +118,8 @@ class AccessControl:
         if not disconnected:
             kind = "with the key" if is_fingerprint(target) else "as user"
             raise NotFoundError(
-                f"no client is connected {kind} '{printable(target, 80)}'; "
-                "`tunnelkeeper relay status` lists the clients"
+                f"no client is connected {kind} '{printable(target, 80)}'",
+                "tunnelkeeper relay status",
             )
         return Kicked(disconnected)
 
@@ -133,7 +133,9 @@ class AccessControl:
             now = relay.clock.wall()
             ban = Ban(parse_target(target), now, end_of(now, seconds))
             relay.bans.add(ban)
-        except (BanTargetError, TooManyBansError) as error:
+        except TooManyBansError as error:
+            raise RequestFailedError(str(error), error.hint) from None
+        except BanTargetError as error:
             raise RequestFailedError(str(error)) from None
         until = None if ban.until is None else iso(ban.until)
         log.info("banned %s %s", ban, f"until {until}" if until else "without an end")
@@ -155,9 +157,7 @@ class AccessControl:
         shown = format_target(parsed)
         self.relay.bans.current(self.relay.clock.wall())
         if not self.relay.bans.remove(parsed):
-            raise NotFoundError(
-                f"{shown} is not banned; `tunnelkeeper relay status` lists the bans"
-            )
+            raise NotFoundError(f"{shown} is not banned", "tunnelkeeper relay status")
         log.info("unbanned %s", shown)
         return Unbanned(shown, await self._save())
 

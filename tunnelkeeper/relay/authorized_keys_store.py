@@ -82,7 +82,8 @@ class AuthorizedKeysStore:
         except UnreadableKeysError as error:
             if error.is_temporary:
                 raise
-            log.error("cannot read authorized keys: %s", error)  # noqa: TRY400
+            hint = {"hint": error.hint}
+            log.error("cannot read authorized keys: %s", error, extra=hint)  # noqa: TRY400
             return NO_KEYS
 
     async def read(self, user: str) -> KeyFile:

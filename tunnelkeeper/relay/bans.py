@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.message import HintedError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import addresses
 
@@ -31,7 +32,7 @@ class BanTargetError(ValueError):
     """Raised for a text that is no address, network or fingerprint."""
 
 
-class TooManyBansError(Exception):
+class TooManyBansError(HintedError):
     """Raised instead of adding a ban beyond MAX_BANS."""
 
 
@@ -125,7 +126,7 @@ class BanList:
             return
         if len(self.current(ban.since)) >= MAX_BANS:
             raise TooManyBansError(
-                f"{MAX_BANS} bans are in force; remove some, ban networks, or use a firewall"
+                f"{MAX_BANS} bans are in force", "remove some, ban networks, or use a firewall"
             )
         self._insert(ban)
 

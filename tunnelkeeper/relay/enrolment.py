@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.atomic_write import write_atomically
+from tunnelkeeper.core.message import HintedError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.regular_file import read_regular_file
@@ -40,8 +41,8 @@ NOTHING = "none:1"
 """A target that does not exist: a permit for it is how a line permits nothing of a kind."""
 
 
-class EnrolmentError(Exception):
-    """Raised if a line cannot be written or removed; the text says what to do."""
+class EnrolmentError(HintedError):
+    """Raised if a line cannot be written or removed."""
 
 
 class UnknownUserError(EnrolmentError):
@@ -115,8 +116,9 @@ def add(
             public_key = host_key.make_key(new_key, comment=user)
         except FileExistsError:
             raise EnrolmentError(
-                f"{new_key}: exists already; name another file with --save, remove it, or add its "
-                f"public key: `ssh-keygen -y -f {new_key} | tunnelkeeper relay add {user} --key -`"
+                f"{new_key}: exists already",
+                "name another file with --save, or add its public key: "
+                f"`ssh-keygen -y -f {new_key} | tunnelkeeper relay add {user} --key -`",
             ) from None
         except OSError as error:
             raise EnrolmentError(f"{new_key}: {os_error_text(error)}") from error
@@ -127,8 +129,8 @@ def add(
     blob = parse_blob(algorithm, encoded)
     for number, line in enumerate(text.split("\n"), start=1):
         if _blob_of(line) == blob:
-            message = f"{file}:{number}: has this key already; `relay remove {user}` removes it"
-            raise EnrolmentError(message)
+            message = f"{file}:{number}: has this key already"
+            raise EnrolmentError(message, f"tunnelkeeper relay remove {user}")
     separator = "" if not text or text.endswith("\n") else "\n"
     try:
         _write(file, f"{text}{separator}{rights.options} {public_key} {user}\n")
@@ -172,7 +174,7 @@ def read_public_key(text: str, source: str) -> str:
     Raises EnrolmentError.
     """
     if "PRIVATE KEY-----" in text:
-        raise EnrolmentError(f"{source}: is a private key; pass its public half, {source}.pub")
+        raise EnrolmentError(f"{source}: is a private key", f"pass its public half, {source}.pub")
     keys, problems = authorized_keys.parse(text, source)
     if problems:
         raise EnrolmentError(problems[0])
@@ -190,8 +192,8 @@ def _name_of(user: str) -> str:
     if listen_name(user) is None:
         raise EnrolmentError(
             f"{user} cannot be a name to listen on: a name has letters, digits, '-' and '_', with "
-            "at least one letter, and is no local host; choose another user, or pass "
-            "--listen NAME:PORT"
+            "at least one letter, and is no local host",
+            "choose another user, or pass --listen NAME:PORT",
         )
     return user
 
@@ -203,8 +205,8 @@ def _permit(written: str, option: str) -> HostPermit:
         raise EnrolmentError(f"{option}: {error}") from None
     if not isinstance(permit, HostPermit) or permit.port is None or "*" in permit.host:
         raise EnrolmentError(
-            f"{option}: expected a port, name:port or host:port, got '{printable(written, 80)}'; "
-            "other permits have to be written by hand"
+            f"{option}: expected a port, name:port or host:port, got '{printable(written, 80)}'",
+            "other permits have to be written by hand",
         )
     return permit
 
@@ -215,11 +217,13 @@ def _check_listen(permit: HostPermit, configuration: RelayConfiguration) -> None
         raise EnrolmentError("names = false in relay.toml: no client can listen on a name")
     if name is not None and name_rules.is_host(name, configuration.permit_open):
         raise EnrolmentError(
-            f"{name} is a host in permit_open of relay.toml, so it cannot be the name of a box; "
-            "remove it there, or choose another name"
+            f"{name} is a host in permit_open of relay.toml, so it cannot be the name of a box",
+            "remove it there, or choose another name",
         )
     if not allow_listen(configuration.permit_listen, permit.host, port):
-        raise EnrolmentError(f'permit_listen in relay.toml does not allow "{permit}"; add it there')
+        raise EnrolmentError(
+            f'permit_listen in relay.toml does not allow "{permit}"', "add it there"
+        )
 
 
 def _check_open(permit: HostPermit, configuration: RelayConfiguration) -> None:
@@ -229,7 +233,7 @@ def _check_open(permit: HostPermit, configuration: RelayConfiguration) -> None:
     if not (allow_name if is_name else allow_open)(permits, permit.host, port):
         entry = '"names"' if is_name else f'"{permit}"'
         raise EnrolmentError(
-            f'permit_open in relay.toml does not allow "{permit}"; add {entry} there'
+            f'permit_open in relay.toml does not allow "{permit}"', f"add {entry} there"
         )
 
 
@@ -277,8 +281,8 @@ def _write(path: Path, text: str) -> None:
     try:
         write_atomically(path, text.encode("utf-8", "surrogateescape"), grant)
     except FileNotFoundError as error:
-        message = f"{path.parent}: no such folder; `tunnelkeeper relay init` makes it"
-        raise EnrolmentError(message) from error
+        message = f"{path.parent}: no such folder"
+        raise EnrolmentError(message, "tunnelkeeper relay init") from error
     except OSError as error:
         raise EnrolmentError(f"{path}: {os_error_text(error)}") from error
 

@@ -112,7 +112,8 @@ class LiveAccess:
                 try:
                     keys = await self._context.authorized_keys.read(user)
                 except UnreadableKeysError as error:
-                    log.error("cannot read authorized keys: %s", error)  # noqa: TRY400
+                    hint = {"hint": error.hint}
+                    log.error("cannot read authorized keys: %s", error, extra=hint)  # noqa: TRY400
                     sentences.append(f"the connections of {user} stay: cannot read {error}")
                     return
             sentences.extend(self._recheck(clients, keys, revoked))

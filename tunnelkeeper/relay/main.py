@@ -144,11 +144,11 @@ def _run(
     except* (ListenError, PrivilegeError) as failed:
         code = ExitCode.FAILED
         for failure in failed.exceptions:
-            _print_error(str(failure))
+            _print_error(str(failure), getattr(failure, "hint", ""))
     except* (SocketFileError, OSError) as errors:
         code = ExitCode.FAILED
         for reason in errors.exceptions:
-            _print_error(f"cannot serve {socket_path}: {reason}")
+            _print_error(f"cannot serve {socket_path}: {reason}", getattr(reason, "hint", ""))
     return code
 
 
@@ -301,12 +301,12 @@ async def _log_findings(running: _RunningRelay) -> None:
         end_if_out_of_memory()
         log.exception("checking the configuration failed unexpectedly; please report it")
         return
-    findings = [str(finding) for findings in found for finding in findings]
+    findings = [finding.full_message for findings in found for finding in findings]
     for finding in findings[:FINDINGS_LOGGED]:
-        log.warning("%s", finding)
+        log.warning("%s", finding.text, extra={"hint": finding.hint})
     if len(findings) > FINDINGS_LOGGED:
         more = len(findings) - FINDINGS_LOGGED
-        log.warning("%d more findings: run `tunnelkeeper relay check`", more)
+        log.warning("%d more findings", more, extra={"hint": "tunnelkeeper relay check"})
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import tunnelkeeper
+from tunnelkeeper.core.message import HintedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 ROOT = 0
 
 _NEEDS_USER = (
-    "the relay would serve as root; name a user with --user, which it becomes after it has bound "
+    "name a user with --user, which it becomes after it has bound "
     "its ports, or let systemd run it (`tunnelkeeper units print --system --kind relay`). "
     "Where root is the only user, as in a container: --user root"
 )
 
 
-class PrivilegeError(Exception):
-    """Raised if a relay cannot run as its user; the text gives the reason and what to do."""
+class PrivilegeError(HintedError):
+    """Raised if a relay cannot run as its user. The text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def account_for(user: str) -> Account | None:
             raise PrivilegeError(f"only root can become another user: --user {user}")
         return None
     if not user:
-        raise PrivilegeError(_NEEDS_USER)
+        raise PrivilegeError("the relay would serve as root", _NEEDS_USER)
     try:
         found = pwd.getpwnam(user)
     except (KeyError, ValueError):
@@ -129,8 +130,8 @@ def _check_program(account: Account) -> None:
             path = module.__file__
             if path is not None and not os.access(path, os.R_OK, effective_ids=True):
                 raise PrivilegeError(
-                    f"{account.name} cannot read the program ({path}); "
-                    "install it where every user can read it, such as /opt or /usr/local"
+                    f"{account.name} cannot read the program ({path})",
+                    "install it where every user can read it, such as /opt or /usr/local",
                 )
 
 

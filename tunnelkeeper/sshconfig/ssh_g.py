@@ -91,7 +91,7 @@ class SshQuery:
             )
             raise SshConfigError(
                 f"ssh cannot look {request.host} up: {message}",
-                f"to reproduce: {shlex.join(command)}",
+                shlex.join(command),
                 temporary=RESOLVER_ERROR in errors,
             )
         return parse_output(output)

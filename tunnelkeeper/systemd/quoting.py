@@ -18,7 +18,11 @@ _NOT_IN_A_PROGRAM = frozenset("\"'\\\t")
 
 
 class UnquotableError(ValueError):
-    """A text that a unit file cannot contain. The message gives the reason."""
+    """A text that a unit file cannot contain. hint: what to do about it, or empty."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Specifiers(str):

@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunnelkeeper.core.message import HintedError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.systemd import unit_templates
 
@@ -21,8 +22,8 @@ _LOOK_TIMEOUT = 5.0
 _ERROR_TEXT_LIMIT = 1000
 
 
-class NoServiceManagerError(Exception):
-    """No service manager of this user answers. The message says what to do."""
+class NoServiceManagerError(HintedError):
+    """No service manager of this user answers."""
 
 
 class SystemctlError(Exception):
@@ -38,14 +39,15 @@ def require_manager() -> None:
         done = _run("systemctl", "--user", "show", "--property=Version", timeout=ANSWER_TIMEOUT)
     except FileNotFoundError:
         raise NoServiceManagerError(
-            "systemctl is not installed; this machine has no systemd"
+            "systemctl is not installed: this machine has no systemd",
+            "tunnelkeeper up --detach",
         ) from None
     except subprocess.TimeoutExpired:
         raise NoServiceManagerError("the systemd of this user does not answer") from None
     if done.returncode:
         raise NoServiceManagerError(
-            f"the systemd of this user does not answer: {_error_text(done)} (log in as this "
-            "user, not with su or sudo, or run `loginctl enable-linger` for it first)"
+            f"the systemd of this user does not answer: {_error_text(done)}",
+            "log in as this user, not with su or sudo, or run `loginctl enable-linger` for it",
         )
 
 
@@ -83,7 +85,8 @@ def cat_unit(unit: str, *, is_user: bool) -> str:
         done = _run(*command, timeout=ANSWER_TIMEOUT)
     except FileNotFoundError:
         raise NoServiceManagerError(
-            "systemctl is not installed; this machine has no systemd"
+            "systemctl is not installed: this machine has no systemd",
+            "tunnelkeeper up --detach",
         ) from None
     except subprocess.TimeoutExpired:
         raise SystemctlError(f"{' '.join(command)}: no answer") from None

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.atomic_write import write_atomically
+from tunnelkeeper.core.message import HintedError
 from tunnelkeeper.systemd.unit_templates import INSTANCE_PATTERN, MARKER, NAMES, is_ours
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _MODE = 0o644
 _CONFIG_OPTION = re.compile(r'^ExecStart=.*? --config ("(?:[^"\\]|\\.)*"|\S+)', re.MULTILINE)
 
 
-class ForeignUnitError(Exception):
-    """A file of this name exists that we did not write. The message says what to do."""
+class ForeignUnitError(HintedError):
+    """A file of this name exists that we did not write."""
 
 
 def write_units(folder: Path, texts: Mapping[str, str]) -> list[str]:
@@ -79,12 +80,12 @@ def _refuse_foreign(folder: Path, names: Iterable[str]) -> None:
             if stat.S_ISLNK(mode):
                 problem = f"{path}: is a symbolic link to {path.readlink()}, which is not followed"
                 raise ForeignUnitError(
-                    f"{problem}; remove it first (`systemctl --user unmask` a masked unit)"
+                    problem, f"`rm {path}`, or `systemctl --user unmask {name}` for a masked unit"
                 )
             if not stat.S_ISREG(mode) or not is_ours(_read(path) or ""):
                 problem = f"{path}: was not written by tunnelkeeper and is left alone"
                 raise ForeignUnitError(
-                    f"{problem}; move it away, or begin it with the line `{MARKER}`"
+                    problem, f"move it away, or begin it with the line `{MARKER}`"
                 )
 
 

@@ -240,7 +240,7 @@ def _listen_streams(address: TcpAddress) -> list[str]:
     hosts = [bound.host for bound in bind_addresses(address.host)]
     if not all(map(_IP_ADDRESS.fullmatch, hosts)):
         raise UnquotableError(
-            f"{address}: systemd listens on addresses, not on names; use the address"
+            f"{address}: systemd listens on addresses, not on names", "write the address"
         )
     if not address.port:
         raise UnquotableError(f"{address}: systemd needs the number of the port")

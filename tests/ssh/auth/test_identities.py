@@ -170,7 +170,7 @@ async def test_a_key_with_a_passphrase_needs_a_secret(folder: Path) -> None:
     failure = keys.login_failure(ServerReplies(("publickey",)))
 
     assert failure.cause is Cause.ANSWER_NEEDED
-    assert failure.hint == f"unlock it for the agent: ssh-add {path}"
+    assert failure.hint == f"ssh-add {path}"
     assert failure.files[0] == path
 
 
@@ -253,7 +253,7 @@ async def test_the_login_failure_names_the_offered_keys(folder: Path) -> None:
 
     assert failure.message == f"login as me refused; offered {path}"
     assert failure.hop == "me@relay:22"
-    assert "authorized_keys" in failure.hint
+    assert "let the server accept the key" in failure.hint
 
 
 # Logins

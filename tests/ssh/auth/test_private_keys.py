@@ -142,7 +142,7 @@ def test_an_encrypted_openssh_key_has_a_remedy(path: Path) -> None:
     problem = problem_of(path)
 
     assert problem.kind is Unusable.ENCRYPTED
-    assert problem.remedy == f"unlock it for the agent: ssh-add {path}"
+    assert problem.remedy == f"ssh-add {path}"
 
 
 @pytest.mark.parametrize("format_", ["pkcs8-pem", "pkcs1-pem"])
@@ -170,7 +170,7 @@ def test_a_public_key_file_has_a_remedy(path: Path) -> None:
     problem = problem_of(public)
 
     assert problem.kind is Unusable.PUBLIC
-    assert problem.remedy == f"name the private key: {path}"
+    assert problem.remedy == f"name the private key in identity_files: {path}"
     path.unlink()
     assert f"ssh-add {path}" in PrivateKeys().load(str(public)).remedy  # type: ignore[union-attr]
 

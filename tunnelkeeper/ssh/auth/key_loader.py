@@ -100,7 +100,7 @@ class KeyLoader:
             return failure
         use = self.unlocking
         if self.host.batch_mode:
-            hint = f"BatchMode is set, so no passphrase is asked for; {locked.remedy}"
+            hint = f"`{locked.remedy}`, as BatchMode forbids to ask for the passphrase"
             return replace(failure, cause=Cause.ANSWER_NEEDED, hint=hint)
         self.was_unlocked = not is_locked((await self.keys.read(locked.path)).private)
         if self.was_unlocked:  # the question would come after its answer

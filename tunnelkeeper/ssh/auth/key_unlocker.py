@@ -21,7 +21,13 @@ from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.ssh.auth.key_encryption import BrokenKeyError, WrongPassphraseError, decrypt
-from tunnelkeeper.ssh.auth.private_keys import KeyProblem, LoadedKey, PrivateKeys, is_locked
+from tunnelkeeper.ssh.auth.private_keys import (
+    KeyProblem,
+    LoadedKey,
+    PrivateKeys,
+    is_locked,
+    ssh_add,
+)
 from tunnelkeeper.ssh.auth.unlocked_keys import KeyFileVersion
 
 if TYPE_CHECKING:
@@ -165,11 +171,8 @@ class KeyUnlocker:
         return self.keys.unlocked.forget()
 
     def hint(self, path: str, tunnel: str) -> str:
-        """Return how to unlock a key that a tunnel waits for."""
-        for_agent = f"ssh-add {path}"
-        if not self.command:
-            return f"unlock it for the agent: {for_agent}"
-        return f"unlock it: {self.command} {tunnel}; or for the agent: {for_agent}"
+        """Return the command that unlocks a key that a tunnel waits for."""
+        return self.command_for(tunnel) or ssh_add(path)
 
     async def _check(self, path: str, passphrase: Secret, question: str) -> str:
         """Try a passphrase that a person typed. Return why it does not serve, or ""."""

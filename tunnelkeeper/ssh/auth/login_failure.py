@@ -177,12 +177,23 @@ def _hint(
             "the reason"
         )
     command = ssh_copy_id(host, _key_to_copy(host, record), ssh_options)
-    steps = f"put the public key into ~{host.user}/.ssh/authorized_keys on the server: {command}"
+    needs_other_way = bool(methods) and PASSWORD_METHODS.isdisjoint(replies.methods)
+    return _hint_to_authorize(record, command, needs_other_way)
+
+
+def _hint_to_authorize(record: LoginRecord, command: str, needs_other_way: bool) -> str:
+    """Return how to let the server accept a key.
+
+    command: ssh-copy-id. needs_other_way: whether it cannot log in with a password.
+    """
+    if not (record.offered or record.missing_files or needs_other_way):
+        return command
+    steps = f"let the server accept the key of this user: `{command}`"
     if record.offered:
         steps += ", or set the right user and identity_files"
     elif record.missing_files:
-        steps = f"create a key: {_ssh_keygen(record.missing_files)}; then {steps}"
-    if methods and PASSWORD_METHODS.isdisjoint(replies.methods):
+        steps = f"create a key: `{_ssh_keygen(record.missing_files)}`; then {steps}"
+    if needs_other_way:
         steps += ". This server takes no passwords: run it where you can already log in"
     return steps
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from dataclasses import dataclass, field
 from enum import Enum
@@ -159,23 +160,28 @@ def _read_key(path: str, status: os.stat_result) -> LoadedKey:
     except ValueError as error:
         return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
     if encryption.problem:
-        remedy = f"unlock it for the agent: ssh-add {path}"
+        remedy = ssh_add(path)
         return KeyProblem(path, Unusable.UNSUPPORTED, encryption.problem, remedy)
     return _encrypted_problem(path)
+
+
+def ssh_add(path: str) -> str:
+    """Return the command that unlocks a key for the agent."""
+    return printable(shlex.join(["ssh-add", path]))
 
 
 def _public_key_problem(path: str) -> KeyProblem:
     """Return the problem with a public key named as an identity that the agent does not hold."""
     message = "it is a public key, and the agent does not hold its private key"
     private = path.removesuffix("-cert.pub" if path.endswith("-cert.pub") else ".pub")
-    remedy = f"add the private key to the agent: ssh-add {private}"
+    remedy = ssh_add(private)
     if private != path and Path(private).exists():
-        remedy = f"name the private key: {private}"
+        remedy = f"name the private key in identity_files: {private}"
     return KeyProblem(path, Unusable.PUBLIC, message, remedy)
 
 
 def _encrypted_problem(path: str) -> KeyProblem:
-    remedy = f"unlock it for the agent: ssh-add {path}"
+    remedy = ssh_add(path)
     return KeyProblem(path, Unusable.ENCRYPTED, "it is protected by a passphrase", remedy)
 
 
