@@ -8,8 +8,9 @@ import click
 
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.help_text import TunnelsCommand
-from tunnelkeeper.cli.json_output import json_option, print_text, set_result
+from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
 from tunnelkeeper.cli.settings import CommandError
+from tunnelkeeper.cli.styled_lines import print_lines, terminal_width
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.diagnosis import Status
@@ -19,19 +20,12 @@ from tunnelkeeper.presentation.diagnosis_text import (
     as_objects,
     describe_as_object,
     describe_checks,
-    describe_findings,
+    render_findings,
 )
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.core.snapshot import StatusSnapshot
-
-_COLOURS = {
-    Status.FAILED: "red",
-    Status.WARNING: "yellow",
-    Status.INFO: "cyan",
-    Status.OK: "green",
-}
 
 _EXAMPLES = """\b
 Examples:
@@ -80,9 +74,8 @@ def command(
         message = f"no tunnel is named {error.args[0]!r}"
         raise CommandError(message, ExitCode.NOT_FOUND, "tunnelkeeper status") from None
     set_result({"checks": as_objects(findings)})
-    for outcome, (first, *others) in describe_findings(findings):
-        label = click.style(first[: len(outcome)], _COLOURS.get(outcome))
-        print_text("\n".join((label + first[len(outcome) :], *others)))
+    if not is_requested():
+        print_lines(render_findings(findings, terminal_width()))
     has_failed = any(finding.result.status is Status.FAILED for finding in findings)
     return ExitCode.FAILED if has_failed else ExitCode.OK
 

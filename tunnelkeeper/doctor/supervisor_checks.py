@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 PATH_LIMIT = 4096
 
+POST_QUANTUM_HINT = (
+    "OpenSSH 9.9 or later on the server; with 9.0 to 9.8, the library liboqs on this machine"
+)
+
 
 async def check_supervisor(context: Context) -> Iterable[Result]:
     """Check that a supervisor answered, unless there is nothing to hold."""
@@ -82,7 +86,7 @@ async def check_key_exchange(context: Context) -> Iterable[Result]:
         Result(
             Status.INFO,
             printable(f"{host} uses {name}, so recorded traffic may be decrypted in the future"),
-            "upgrade its SSH server: OpenSSH 9.0 and later have a post-quantum key exchange",
+            POST_QUANTUM_HINT,
             Subject(tuple(names), host),
         )
         for (host, name), names in weak.items()

@@ -5,29 +5,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.diagnosis import Status
+from tunnelkeeper.presentation.text_layout import wrap_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from tunnelkeeper.core.diagnosis import Check, Finding
+    from tunnelkeeper.presentation.fitted_table import Line
+
+STYLES = {
+    Status.FAILED: "state.blocked",
+    Status.WARNING: "state.degraded",
+    Status.INFO: "state.connecting",
+    Status.OK: "state.up",
+    Status.SKIPPED: "quiet",
+}
+"""The style of each status. Those of status itself, so that the colours mean the same."""
 
 SHOWN = (Status.FAILED, Status.WARNING, Status.INFO)
 """The outcomes that are shown one by one. The others are named together."""
 
 LABEL_WIDTH = 9
+HINT = "hint: "
 
 
-def describe_findings(findings: Iterable[Finding]) -> Iterator[tuple[Status, list[str]]]:
-    """Yield the status and the lines of each finding, then those of what is fine or skipped."""
+def render_findings(findings: Iterable[Finding], cells: int | None) -> list[Line]:
+    """Return each finding, then the names of the checks that were skipped or found nothing.
+
+    cells: the width of the terminal, or None for a line per text.
+    """
     findings = list(findings)
+    lines: list[Line] = []
     for finding in findings:
         result = finding.result
         if result.status in SHOWN:
-            label = f"{result.status:<{LABEL_WIDTH}}"
-            lines = [f"{label}{finding.check.name}: {result.text}"]
+            lines += _render(result.status, f"{finding.check.name}: {result.text}", cells)
             if result.remedy:
-                lines.append(f"{'':<{LABEL_WIDTH}}hint: {result.remedy}")
-            yield result.status, lines
+                lines.append([("hint", f"{'':<{LABEL_WIDTH}}{HINT}"), ("", result.remedy)])
     for status in (Status.SKIPPED, Status.OK):
         names: dict[str, dict[str, None]] = {}
         for each in findings:
@@ -35,7 +49,15 @@ def describe_findings(findings: Iterable[Finding]) -> Iterator[tuple[Status, lis
                 names.setdefault(each.result.text, {})[each.check.name] = None
         for reason, group in names.items():
             reason_text = f" ({reason})" if reason else ""
-            yield status, [f"{status:<{LABEL_WIDTH}}{', '.join(group)}{reason_text}"]
+            lines += _render(status, f"{', '.join(group)}{reason_text}", cells)
+    return lines
+
+
+def _render(status: Status, text: str, cells: int | None) -> list[Line]:
+    """Return a text behind its status. Further lines of it are indented."""
+    first, *others = wrap_lines([f"{status:<{LABEL_WIDTH}}{text}"], cells, (), LABEL_WIDTH)
+    label = first[: len(status)]
+    return [[(STYLES[status], label), ("", first[len(label) :])], *([("", o)] for o in others)]
 
 
 def describe_checks(checks: Sequence[Check]) -> list[str]:
