@@ -222,6 +222,14 @@ def _forwarders(lab: Lab, home: Path, tunnels: Sequence[Tunnel]) -> Iterator[Cli
         yield Client(programs, tunnels, home / LOG)
 
 
+_NOT_PASSED = {
+    "TUNNELKEEPER_CONFIG",
+    "TUNNELKEEPER_SOCKET",
+    "SSH_AUTH_SOCK",
+    "PYTHONDONTWRITEBYTECODE",  # each start would compile the program, unlike an installed one
+}
+
+
 def _tunnelkeeper(home: Path, *arguments: str) -> list[str]:
     files = ["--config", str(home / CONFIG), "--socket", str(home / SOCKET)]
     return [sys.executable, "-m", "tunnelkeeper", *files, *arguments]
@@ -229,10 +237,6 @@ def _tunnelkeeper(home: Path, *arguments: str) -> list[str]:
 
 def _environment(home: Path) -> dict[str, str]:
     """Return an environment without the user's own settings; debugging switches stay."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"TUNNELKEEPER_CONFIG", "TUNNELKEEPER_SOCKET", "SSH_AUTH_SOCK"}
-    }
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
     folders = {name: str(home) for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
     return kept | folders | {"PYTHONPATH": str(SOURCE)}

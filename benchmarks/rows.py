@@ -159,6 +159,8 @@ LIMITS = (
     Limit("churn-memory", "connections opened and closed: memory that stays", "MB", 10),
     Limit("churn-files", "connections opened and closed: open files that stay", "files", 0),
     Limit("idle", "CPU of idle tunnels", "% of a core", 3),
+    Limit("start-command", "CPU of a command that asks the supervisor", "ms", 150),
+    Limit("start-tunnel", "CPU of a start until its tunnel carries data", "ms", 650),
 )
 """Every limit, in the order of the table."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks.accounting import cpu_seconds, peak_bytes, reset_peak, resident_bytes
 from benchmarks.clients import connected, ping, visits
 from benchmarks.contenders import Supervisor, supervisor
+from benchmarks.measures import starting
 from benchmarks.measures.fleets import fleet
 from benchmarks.processes import free_ports, wait_until
 from benchmarks.report import Check
@@ -113,6 +114,8 @@ CHECKS: dict[str, Checking] = {
     "churn-memory": churn,
     "churn-files": churn,
     "idle": idle,
+    "start-command": starting.commands,
+    "start-tunnel": starting.first_tunnels,
 }
 """The check that measures each limit, by its key."""
 
