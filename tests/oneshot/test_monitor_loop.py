@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 POLL = 100.0
-SHORT = 0.1
+SHORT = 0.3
 """Seconds to wait for data that does not come."""
 LONG = 60.0
 """Seconds to wait for data that comes."""
@@ -220,8 +220,8 @@ async def test_a_failed_probe_on_a_machine_that_cannot_connect_to_itself_is_no_d
         raise OSError(number, text)
 
     monkeypatch.setattr(module, "check_loopback", fail)
-    async with monitoring(timeout=SHORT) as (loop, task):
-        loop.carry = lambda _: b""
+    async with monitoring(7) as (loop, task):
+        loop.carry = lambda line: bytes(len(line))
         await loop.poll()
         await until(lambda: loop.has_logged(f"cannot test the connection: {text}"))
 
