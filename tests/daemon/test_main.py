@@ -96,9 +96,9 @@ def test_every_problem_of_a_bad_file_is_reported(
 @pytest.mark.parametrize(
     ("names", "group", "message"),
     [
-        (("db", "dbb"), None, "no tunnel is named 'dbb'"),
-        ((), "wrok", "no tunnel is in a group 'wrok'"),
-        (("db",), "wrok", "no tunnel is in a group 'wrok'"),
+        (("db", "dbb"), None, "no tunnel is named 'dbb'\n  hint: did you mean 'db'?"),
+        ((), "wrok", "no tunnel is in a group 'wrok'\n  hint: did you mean 'work'?"),
+        (("db",), "wrok", "no tunnel is in a group 'wrok'\n  hint: did you mean 'work'?"),
     ],
 )
 def test_an_unknown_tunnel_or_group_is_an_error(

@@ -71,8 +71,9 @@ async def test_tunnels_are_started_by_name_and_group_once_in_config_file_order(
 async def test_an_unknown_name_or_group_changes_nothing(tmp_path: Path, method: str) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         act = getattr(harness.supervisor, method)
-        with pytest.raises(NoSuchTunnelError, match="no tunnel is named 'dbb'"):
+        with pytest.raises(NoSuchTunnelError, match="no tunnel is named 'dbb'") as unknown:
             await act(["db", "dbb"], None)
+        assert unknown.value.hint == "did you mean 'db'?"
         with pytest.raises(NoSuchGroupError, match="'wrok'"):
             await act(["db"], "wrok")
         await settle()

@@ -81,8 +81,8 @@ def test_other_sockets_give_a_warning_with_the_remedy(
     )
 
     assert warning is not None
-    assert f"{configured[0]}:22" in warning
-    assert "tunnelkeeper units install --kind relay" in warning
+    assert f"{configured[0]}:22" in str(warning)
+    assert "tunnelkeeper units install --kind relay" in str(warning)
 
 
 def test_a_relay_serves_on_passed_sockets_and_notifies_readiness(

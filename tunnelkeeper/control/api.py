@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from tunnelkeeper.control.jsonrpc import ErrorCode
@@ -41,12 +42,14 @@ class RequestFailedError(RequestError):
 
 
 class NoSuchTunnelError(RequestError):
-    """No tunnel has this name."""
+    """No tunnel has this name. known: the names of all tunnels, for a suggestion."""
 
     code = ErrorCode.NOT_FOUND
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"no tunnel is named {name!r}", "tunnelkeeper status")
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        near = get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "tunnelkeeper status"
+        super().__init__(f"no tunnel is named {name!r}", hint)
 
 
 class NoSuchGroupError(RequestError):

@@ -53,10 +53,9 @@ BACKLOG_LIMIT = 1024 * 1024
 WRITE_TIMEOUT = 30.0
 """Seconds that a client may take to read an answer."""
 
-_NO_SUBSCRIPTION = (
-    "too many clients follow the supervisor's events; end a dashboard or another client"
-)
-_NO_TUNNEL = "too many clients are connected; end a dashboard or another client"
+_NO_SUBSCRIPTION = "too many clients follow the supervisor's events"
+_NO_TUNNEL = "too many clients are connected"
+_TOO_MANY_HINT = "end a dashboard or another client"
 _TOO_LONG = Error(ErrorCode.INVALID_REQUEST, f"expected a request of at most {REQUEST_LIMIT} bytes")
 
 
@@ -193,7 +192,8 @@ class SupervisorConnection(ControlConnection):
     async def _subscribe(self, supervisor: SupervisorApi, request: Request) -> Done:
         params = decode_params(request, SubscribeParams)
         if self.in_reserve:
-            raise ProtocolError(ErrorCode.TOO_MANY_CONNECTIONS, _NO_SUBSCRIPTION, id_of(request))
+            code = ErrorCode.TOO_MANY_CONNECTIONS
+            raise ProtocolError(code, _NO_SUBSCRIPTION, id_of(request), _TOO_MANY_HINT)
         if self._unsubscribe is None:
             self._unsubscribe = supervisor.subscribe(self._send_event, params.counters_every)
         return Done()
@@ -201,7 +201,8 @@ class SupervisorConnection(ControlConnection):
     async def _open(self, supervisor: SupervisorApi, request: Request) -> Opened:
         params = decode_params(request, OpenParams)
         if self.in_reserve and params.bound_to_connection:
-            raise ProtocolError(ErrorCode.TOO_MANY_CONNECTIONS, _NO_TUNNEL, id_of(request))
+            code = ErrorCode.TOO_MANY_CONNECTIONS
+            raise ProtocolError(code, _NO_TUNNEL, id_of(request), _TOO_MANY_HINT)
         opened, end = await supervisor.open(params)
         if params.bound_to_connection:
             self._end_bound_tunnels.append(end)

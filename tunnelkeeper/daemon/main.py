@@ -41,6 +41,7 @@ from tunnelkeeper.net.out_of_memory import end_when_out_of_memory
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.rotating_file import RotatingFileSink
 from tunnelkeeper.net.thread_executor import use_daemon_threads
+from tunnelkeeper.presentation.formatting import nearest
 from tunnelkeeper.questions.askpass import asking_by_program
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
@@ -53,7 +54,7 @@ from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
 
     from tunnelkeeper.core.configuration import Configuration
@@ -100,7 +101,7 @@ def run(
         return ExitCode.USAGE
     unknown = _find_unknown(configuration, names, group)
     if unknown is not None:
-        _print_error(f"{configuration.path}: {unknown}")
+        _print_error(f"{configuration.path}: {unknown.text}", unknown.hint)
         return ExitCode.NOT_FOUND
     fd_limits.raise_limit()
     event_log = EventLog(SystemClock(), for_journald=log_file is None and _is_stderr_journald())
@@ -140,7 +141,10 @@ def run(
                 )
             )
     except AlreadyRunningError as error:
-        _print_error(f"another supervisor holds {error}, and is left alone", _OTHER_HINT)
+        _print_error(
+            f"another supervisor holds {error}, and is left alone",
+            "for a second supervisor, choose another socket with --socket PATH",
+        )
         return ExitCode.FAILED
     except LogInUseError as error:
         _print_error(str(error), error.hint)
@@ -298,17 +302,24 @@ def _redirect_logging(event_log: EventLog, loop: asyncio.AbstractEventLoop) -> N
 
 def _find_unknown(
     configuration: Configuration, names: tuple[str, ...], group: str | None
-) -> str | None:
+) -> Message | None:
     for name in names:
         if name not in configuration.tunnels:
-            return f"no tunnel is named {name!r}"
+            return Message(f"no tunnel is named {name!r}", _suggestion(name, configuration.tunnels))
     in_groups = {g for tunnel in configuration.tunnels.values() for g in tunnel.groups}
     if group is not None and group not in in_groups:
-        return f"no tunnel is in a group {group!r}"
+        return Message(f"no tunnel is in a group {group!r}", _suggestion(group, in_groups))
     return None
 
 
-_OTHER_HINT = "for a second supervisor, choose another socket with --socket PATH"
+MAX_LISTED = 8
+"""Names that the hint about an unknown name lists."""
+
+
+def _suggestion(word: str, known: Collection[str]) -> str:
+    if near := nearest(word, known):
+        return f"did you mean {near!r}?"
+    return f"the file has {', '.join(sorted(known)[:MAX_LISTED])}" if known else ""
 
 
 def _print_error(text: str, hint: str = "", prefix: str = "tunnelkeeper: ") -> None:

@@ -80,7 +80,7 @@ class TunnelRegistry:
         try:
             return self._runners[name]
         except KeyError:
-            raise NoSuchTunnelError(name) from None
+            raise NoSuchTunnelError(name, self._runners) from None
 
     def __contains__(self, name: str) -> bool:
         return name in self._runners

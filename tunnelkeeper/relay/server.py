@@ -133,7 +133,8 @@ class RelayServer:
                 self._context.configuration.listen, self.addresses
             )
             if mismatch_warning is not None:
-                log.warning("%s", mismatch_warning)
+                hint = {"hint": mismatch_warning.hint}
+                log.warning("%s", mismatch_warning.text, extra=hint)
             return
         with ExitStack() as undo:
             for address in self._context.configuration.listen:

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.net.bind_addresses import bind_addresses
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def check(sockets: Iterable[socket.socket]) -> None:
             )
 
 
-def mismatch_warning(configured: Sequence[TcpAddress], sockets: Sequence[TcpAddress]) -> str | None:
+def mismatch_warning(
+    configured: Sequence[TcpAddress], sockets: Sequence[TcpAddress]
+) -> Message | None:
     """Return a warning if the passed sockets differ from those that `listen` describes."""
     expected = {
         TcpAddress(bound.host, address.port): bound.is_optional
@@ -47,10 +50,10 @@ def mismatch_warning(configured: Sequence[TcpAddress], sockets: Sequence[TcpAddr
     missing = [address for address, optional in expected.items() if not optional]
     if set(sockets) <= set(expected) and set(missing) <= set(sockets):
         return None
-    return (
+    return Message(
         f"listens on {_listed(sockets)}, the sockets of the service manager, and not on "
-        f"{_listed(configured)} as `listen` does; run `tunnelkeeper units install --kind relay` to "
-        "update the socket unit"
+        f"{_listed(configured)} as `listen` does",
+        "tunnelkeeper units install --kind relay",
     )
 
 
