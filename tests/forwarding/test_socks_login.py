@@ -144,8 +144,9 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     path.write_text("ann:secret\n")
     path.chmod(0o644)
 
-    with pytest.raises(PasswordFileError, match=r"others can read it \(mode 0644\); run `chmod 60"):
+    with pytest.raises(PasswordFileError, match=r"others can read it \(mode 0644\)") as refused:
         read_passwords(str(path))
+    assert refused.value.hint == f"chmod 600 {path}"
     path.chmod(0o600)
 
     assert read_passwords(str(path)).accept(b"ann", b"secret")

@@ -10,11 +10,13 @@ import asyncio
 import hashlib
 import hmac
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tunnelkeeper.core.message import HintedError
 from tunnelkeeper.net.file_trust import find_distrust
 from tunnelkeeper.net.regular_file import read_regular_file
 
@@ -31,7 +33,7 @@ READ_TIMEOUT = 5.0
 _OTHERS_ACCESS = stat.S_IRWXG | stat.S_IRWXO
 
 
-class PasswordFileError(Exception):
+class PasswordFileError(HintedError):
     """The file cannot be used. The text names it and says why, and has nothing of its content."""
 
 
@@ -81,8 +83,8 @@ def read_passwords(path: str) -> Passwords:
         mode = stat.S_IMODE(os.stat(name).st_mode)  # noqa: PTH116
         if mode & _OTHERS_ACCESS:
             raise PasswordFileError(
-                f"password file {path}: others can read it (mode {mode:04o}); "
-                f"run `chmod 600 {path}`"
+                f"password file {path}: others can read it (mode {mode:04o})",
+                f"chmod 600 {shlex.quote(path)}",
             )
         return parse_passwords(read_regular_file(name, SIZE_LIMIT))
     except OSError as error:

@@ -52,7 +52,7 @@ def _unusable_limits(forward: LocallyBoundForward) -> Iterator[Message]:
         try:
             read_passwords(forward.password_file)
         except PasswordFileError as error:
-            yield Message(f"{forward}: {error}")
+            yield Message(f"{forward}: {error}", error.hint)
 
 
 def _address_problem(host: str) -> str | None:
