@@ -79,7 +79,7 @@ LIBRARIES = {
     "prompt_toolkit": "dashboard",
     "psutil": "daemon net relay",
     "rich": "cli",
-    "tomli_w": "demo importing",
+    "tomli_w": "demo doctor importing",
     "wcwidth": "dashboard presentation",
 }
 """Each library that is not Python's own, asyncio too, and the layers that may import it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,17 @@ ssh_config = false
 [tunnels.db]
 host = "me@relay"
 """
+
+
+def unpack(bundle: Path) -> dict[str, str]:
+    """Return the files of an archive, by their names in its folder."""
+    files = {}
+    with tarfile.open(bundle) as archive:
+        for member in archive:
+            content = archive.extractfile(member)
+            assert content is not None
+            files[member.name.removeprefix("tunnelkeeper-doctor/")] = content.read().decode()
+    return files
 
 
 @pytest.fixture
@@ -98,6 +110,56 @@ def test_the_list_of_checks_has_a_json_form(capsys: pytest.CaptureFixture[str]) 
     assert [(each["name"], each["depends_on"]) for each in listed] == [
         (check.name, list(check.depends_on)) for check in CHECKS
     ]
+
+
+def test_the_bundle_has_what_was_found_and_no_secret(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, bundle = tmp_path / "tunnels.toml", tmp_path / "report.tar.gz"
+    config.write_text(f'{CONFIG}proxy_command = "corkscrew --password hunter2"\n')
+    with running_server(tmp_path / "run" / "control.sock", a_tunnel()) as server:
+        server.fake.config = arguments[1]
+        run([*arguments, "--bundle", str(bundle)])
+
+    files = unpack(bundle)
+    assert set(files) == {
+        "findings.txt",
+        "findings.json",
+        "versions.txt",
+        "tunnels.toml",
+        "status.json",
+        "log.txt",
+    }
+    assert bundle.stat().st_mode & 0o777 == 0o600
+    assert json.loads(files["findings.json"])["checks"]
+    assert json.loads(files["status.json"])["tunnels"][0]["name"] == "db"
+    assert "asyncssh: 2" in files["versions.txt"]
+    assert not any("hunter2" in text for text in files.values())
+    assert "tunnels.toml (" in capsys.readouterr().err
+
+
+def test_a_bundle_replaces_no_file(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "report.tar.gz"
+    bundle.write_text("mine")
+
+    assert run([*arguments, "--check", "clock", "--bundle", str(bundle)]) == 2
+    assert bundle.read_text() == "mine"
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_config_file_that_is_not_toml_leaves_its_problems_in_the_bundle(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "tunnels.toml").write_text("password = hunter2\n")
+    bundle = tmp_path / "report.tar.gz"
+
+    run([*arguments, "--bundle", str(bundle)])
+
+    text = unpack(bundle)["tunnels.toml"]
+    assert text.startswith("# ")
+    assert "hunter2" not in text
 
 
 def test_an_unknown_check_and_an_unknown_tunnel_are_errors(

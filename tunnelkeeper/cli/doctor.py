@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
+from tunnelkeeper.atomic_write import write_atomically
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
+from tunnelkeeper.cli.past_log import find_past_log
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.cli.styled_lines import print_lines, terminal_width
-from tunnelkeeper.control.client_errors import NoSupervisorError
+from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
+from tunnelkeeper.control.payloads import LogLines
 from tunnelkeeper.core.diagnosis import Status
 from tunnelkeeper.core.doctor_checks import CHECKS
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -22,16 +29,21 @@ from tunnelkeeper.presentation.diagnosis_text import (
     describe_checks,
     render_findings,
 )
+from tunnelkeeper.presentation.formatting import format_size
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
-    from tunnelkeeper.core.snapshot import StatusSnapshot
+    from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
+
+LOG_LINES = 1000
+"""The newest lines of the log that an archive has."""
 
 _EXAMPLES = """\b
 Examples:
   tunnelkeeper doctor
   tunnelkeeper doctor db --json
   tunnelkeeper doctor --check agent --check local_ports
+  tunnelkeeper doctor --bundle report.tar.gz
 """
 
 
@@ -45,6 +57,9 @@ Examples:
     help="Run this check, and those that it depends on; repeatable.",
 )
 @click.option("--list-checks", is_flag=True, help="Print the name and question of each check.")
+@click.option(
+    "--bundle", metavar="FILE", help="Write an archive for a bug report; it has no secrets."
+)
 @json_option("Print the findings as JSON.")
 @click.pass_obj
 def command(
@@ -52,6 +67,7 @@ def command(
     names: tuple[str, ...],
     checks: tuple[str, ...],
     list_checks: bool,
+    bundle: str | None,
 ) -> int:
     """Find out what keeps tunnels from working, and what to do about it.
 
@@ -67,7 +83,7 @@ def command(
         raise CommandError(message, ExitCode.USAGE, "tunnelkeeper doctor --list-checks")
     status, problem = _status(settings)
     try:
-        findings = launch.diagnose(
+        machine, findings = launch.diagnose(
             settings.config, settings.running_socket, names, checks, status, problem
         )
     except KeyError as error:
@@ -76,6 +92,8 @@ def command(
     set_result({"checks": as_objects(findings)})
     if not is_requested():
         print_lines(render_findings(findings, terminal_width()))
+    if bundle is not None:
+        _write_bundle(Path(bundle), launch.bundle_files(machine, findings, _log(settings)))
     has_failed = any(finding.result.status is Status.FAILED for finding in findings)
     return ExitCode.FAILED if has_failed else ExitCode.OK
 
@@ -87,3 +105,41 @@ def _status(settings: Settings) -> tuple[StatusSnapshot | None, str]:
             return client.status(), ""
     except (CommandError, NoSupervisorError, ProtocolError, TimeoutError, OSError) as error:
         return None, str(error)
+
+
+def _log(settings: Settings) -> list[LogRecord]:
+    """Return the end of the log: of the supervisor, or of the last one."""
+    try:
+        with settings.client() as client:
+            result = client.call("logs", lines=LOG_LINES)
+        return msgspec.json.decode(result, type=LogLines).records
+    except (NoSupervisorError, ProtocolError, RemoteError, TimeoutError, OSError):
+        past = find_past_log(os.environ, settings.socket, (), LOG_LINES)
+        return past.records if past is not None else []
+
+
+def _write_bundle(path: Path, files: dict[str, bytes]) -> None:
+    """Show the files of an archive, and write it if the person at the terminal agrees.
+
+    Raises CommandError.
+    """
+    if path.exists():
+        raise CommandError(f"{path} exists already", ExitCode.USAGE, "choose another name")
+    names = "".join(f"\n  {name} ({format_size(len(text))})" for name, text in files.items())
+    click.echo(
+        f"\n{path} will have these files. They have names of hosts, users and files, and no keys,"
+        f" passphrases or arguments of commands:{names}",
+        err=True,
+    )
+    if _is_interactive() and not click.confirm("Write it?", default=True, err=True):
+        return
+    try:
+        write_atomically(path, launch.pack(files), lambda _: None)  # only this user may read it
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+    click.echo(f"wrote {path}; `tar -xzf {path}` unpacks it", err=True)
+
+
+def _is_interactive() -> bool:
+    """Return whether a person can answer, and no program reads the output."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not is_requested()

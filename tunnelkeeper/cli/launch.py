@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.core.resolved_settings import ResolvedTunnel
     from tunnelkeeper.core.secret import Secret
-    from tunnelkeeper.core.snapshot import QuestionSnapshot, StatusSnapshot, TunnelSnapshot
+    from tunnelkeeper.core.snapshot import (
+        LogRecord,
+        QuestionSnapshot,
+        StatusSnapshot,
+        TunnelSnapshot,
+    )
+    from tunnelkeeper.doctor.context import Machine
     from tunnelkeeper.oneshot.forward import View
     from tunnelkeeper.oneshot.trust import Person
     from tunnelkeeper.relay.initial_files import InitialFiles
@@ -356,10 +362,10 @@ def diagnose(
     checks: tuple[str, ...],
     status: StatusSnapshot | None,
     no_status: str,
-) -> list[Finding]:
-    """Run the checks of doctor. no_status: why the supervisor reports nothing.
+) -> tuple[Machine, list[Finding]]:
+    """Run the checks of doctor. Return what they looked at, and their findings.
 
-    Raises KeyError with a name that is no tunnel's.
+    no_status: why the supervisor reports nothing. Raises KeyError with a name that is no tunnel's.
     """
     from tunnelkeeper import paths
     from tunnelkeeper.doctor import main
@@ -375,4 +381,20 @@ def diagnose(
         no_status=no_status,
         no_status_remedy="tunnelkeeper up --detach",
     )
-    return main.run(machine, names, checks)
+    return machine, main.run(machine, names, checks)
+
+
+def bundle_files(
+    machine: Machine, findings: list[Finding], records: list[LogRecord]
+) -> dict[str, bytes]:
+    """Return the files of the archive for a bug report, by their names."""
+    from tunnelkeeper.doctor import bundle
+
+    return bundle.bundle_files(machine, findings, records)
+
+
+def pack(files: dict[str, bytes]) -> bytes:
+    """Return the archive of these files."""
+    from tunnelkeeper.doctor import bundle
+
+    return bundle.pack(files)

@@ -62,8 +62,16 @@ def load_document(path: str | Path) -> tuple[Configuration, tuple[Problem, ...],
 
     Raises ConfigError with all its problems.
     """
-    document = parse_document(read_text(str(path), _NAMED_BY, _CREATED_BY), str(path))
+    document = read_document(path)
     return *_load_sections(document), document
+
+
+def read_document(path: str | Path) -> Document:
+    """Read a config file without a look at its keys.
+
+    Raises ConfigError if it cannot be read, or is not TOML.
+    """
+    return parse_document(read_text(str(path), _NAMED_BY, _CREATED_BY), str(path))
 
 
 def _load_sections(document: Document) -> Loaded:
