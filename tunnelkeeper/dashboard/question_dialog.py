@@ -64,7 +64,7 @@ def render_dialog(
     shown = [*top[first : first + visible], *end[: room - 1]]
     is_cut = first > 0 or len(top) > visible
     lines = [_frame(line, width, glyphs) for line in shown[:room]]
-    title: Line = [("class:question", _title(mode.question, model))]
+    title: Line = [("class:title", _title(mode.question, model))]
     more: Line = [("class:quiet", "PageUp, PageDown: more text")] if is_cut else []
     return [_edge(title, width, glyphs, 0), *lines, _edge(more, width, glyphs, 1)]
 
