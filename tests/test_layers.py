@@ -73,7 +73,7 @@ LIBRARIES = {
     "click": "cli",
     "cryptography": "ssh",
     "msgspec": (
-        "autossh cli config control core daemon dashboard forwarding net oneshot relay ssh"
+        "autossh cli config control core daemon dashboard doctor forwarding net oneshot relay ssh"
         " sshconfig systemd tunnel"
     ),
     "prompt_toolkit": "dashboard",
