@@ -247,3 +247,11 @@ def test_a_socket_of_another_user_is_a_permission_error(tmp_path: Path) -> None:
         path.chmod(0)
         with without_root(), pytest.raises(NotPermittedError, match="permission denied"):
             Client(path)
+
+
+def test_the_hint_of_an_error_arrives_apart_from_its_message(server: RunningServer) -> None:
+    with Client(server.path) as client, pytest.raises(RemoteError) as refused:
+        client.start(["nope"])
+
+    assert refused.value.message == "no tunnel is named 'nope'"
+    assert refused.value.hint == "tunnelkeeper status"
