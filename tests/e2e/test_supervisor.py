@@ -55,7 +55,7 @@ def test_up_with_a_name_that_was_added_to_the_file_asks_for_a_reload(sandbox: Sa
         done = program.run("up", *arguments)
         assert done.returncode == 4
         assert "has changed since the supervisor read it" in done.stderr
-        assert "run `tunnelkeeper reload`" in done.stderr
+        assert done.stderr.endswith("\n  hint: tunnelkeeper reload\n")
     program.succeed("reload")
 
     assert program.succeed("up", "added") == "up: added\n"
