@@ -50,5 +50,6 @@ def test_files_are_opened_to_write_only_in_modules_that_are_known_to_be_safe() -
     }
     # These write to a descriptor that open_to_write() returned.
     found -= {"oneshot/autossh/main.py", "cli/init.py"}
+    found -= {"cli/help_text.py"}  # writes to a formatter of click
 
     assert found <= OPENERS.keys(), "use net.file_creation.open_to_write()"
