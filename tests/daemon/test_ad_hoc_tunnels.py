@@ -305,3 +305,31 @@ async def test_a_supervisor_without_use_ends_with_its_last_ad_hoc_tunnel(tmp_pat
         assert not supervisor.stopping.is_set()
         await harness.clock.advance(10)
         assert supervisor.stopping.is_set()
+
+
+async def test_a_command_that_ends_with_its_supervisor_does_not_keep_it_from_ending(
+    tmp_path: Path,
+) -> None:
+    async with supervisor_harness(tmp_path, DB) as harness:
+        _, end = await open_and_connect(harness)
+        await harness.supervisor.close()
+
+        end()
+
+
+async def test_a_supervisor_that_ends_opens_no_tunnel(tmp_path: Path) -> None:
+    async with supervisor_harness(tmp_path, DB) as harness:
+        await harness.supervisor.close()
+
+        with pytest.raises(RequestFailedError, match="the supervisor is ending"):
+            await open_tunnel(harness)
+
+
+async def test_a_reload_after_the_close_leaves_no_runner(tmp_path: Path) -> None:
+    async with supervisor_harness(tmp_path, DB) as harness:
+        await harness.supervisor.close()
+        harness.write(IN_FILE + DB)
+
+        await harness.supervisor.reload()
+
+        await until(lambda: not harness.supervisor._registry._runner_tasks)

@@ -104,6 +104,17 @@ async def test_a_runner_can_be_shut_down_in_any_phase(phase: str) -> None:
         assert not is_bound(port)
 
 
+async def test_a_runner_that_has_ended_is_not_waited_for() -> None:
+    async with runner_harness() as harness:
+        runner, _ = await harness.connect()
+        runner.shutdown()
+        await runner.until_stopped()
+        await settle()
+
+        runner.shutdown()
+        await runner.until_stopped()
+
+
 async def test_a_runner_ignores_starts_after_shutdown() -> None:
     async with runner_harness() as harness:
         runner, _ = await harness.connect()

@@ -60,6 +60,7 @@ class AdHocTunnels:
         self._on_ended = on_ended
         self._ends: dict[Runner, asyncio.Task[None]] = {}
         self._timers: dict[Runner, EndTimer] = {}
+        self._is_closed = False
 
     async def open(
         self, params: OpenParams, file: Configuration
@@ -69,6 +70,8 @@ class AdHocTunnels:
         Raises TunnelRefusedError, RequestFailedError.
         """
         await self._wait_for_ends()  # one of them may still hold a port that this tunnel uses
+        if self._is_closed:
+            raise RequestFailedError("the supervisor is ending")
         if len(self._registry.ad_hoc_tunnels) >= MAX_TUNNELS:
             raise RequestFailedError(f"{MAX_TUNNELS} ad-hoc tunnels are open, and no more can be")
         taken = {**self._registry.tunnels, **self._registry.ad_hoc_tunnels}
@@ -144,18 +147,21 @@ class AdHocTunnels:
         for timer in self._timers.values():
             timer.on_resume()
 
-    def cancel_timers(self) -> None:
-        """End no tunnel because of its time any more: all end now."""
+    def close(self) -> None:
+        """Open no tunnel and end none by itself any more: the registry ends all of them now."""
+        self._is_closed = True
         for timer in self._timers.values():
             timer.cancel()
 
     async def _wait_for_ends(self) -> None:
-        if self._ends:
+        while self._ends:  # others may begin to end meanwhile
             await asyncio.wait(self._ends.values())
 
     def _end(self, runner: Runner, reason: str) -> None:
         """End a tunnel, unless it has ended or the config file has taken it over."""
-        if runner in self._ends or runner.ad_hoc is None or runner not in self._registry.runners():
+        if self._is_closed or runner in self._ends or runner.ad_hoc is None:
+            return
+        if runner not in self._registry.runners():
             return
         self._timers.pop(runner).cancel()
         end = self._tasks.create_task(self._remove(runner.tunnel.name, reason))

@@ -282,7 +282,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Stop all tunnels."""
-        self._ad_hoc_tunnels.cancel_timers()
+        self._ad_hoc_tunnels.close()
         await self._registry.close()
 
     def abort_connections(self) -> None:

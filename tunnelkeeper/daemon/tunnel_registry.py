@@ -61,6 +61,7 @@ class TunnelRegistry:
         self.claim = claim
         self._runners: dict[str, Runner] = {}
         self._runner_tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def add(self, tunnel: Tunnel, ad_hoc: AdHoc | None = None) -> Runner:
         """Add a tunnel in state `stopped` and run its runner. ad_hoc: if no file has it."""
@@ -69,6 +70,8 @@ class TunnelRegistry:
         task = self._tasks.create_task(runner.run(), name=f"tunnel {tunnel.name}")
         self._runner_tasks.add(task)
         task.add_done_callback(self._runner_tasks.discard)
+        if self._is_closed:  # of a reload that was under way: `close` has ended the others
+            runner.shutdown()
         return runner
 
     def runner(self, name: str) -> Runner:
@@ -203,6 +206,7 @@ class TunnelRegistry:
 
     async def close(self) -> None:
         """Stop every tunnel and wait until all runners have ended."""
+        self._is_closed = True
         for runner in self._runners.values():
             runner.shutdown()
         if self._runner_tasks:

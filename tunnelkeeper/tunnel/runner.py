@@ -129,6 +129,7 @@ class Runner:
         self._has_been_up = False
         self._hooks = HookRunner(context.event_log, context.hook_limiter)
         self._inbox_processed = asyncio.Event()
+        self._has_ended = False
 
     # -- the public interface ----------------------------------------------------------------
 
@@ -143,8 +144,11 @@ class Runner:
         self._inbox.put_nowait(None)
 
     async def until_stopped(self) -> None:
-        """Wait until all queued events are processed and the tunnel is stopped or wanted again."""
-        while not self._inbox.empty() or self._is_stopping:
+        """Wait until all queued events are processed and the tunnel is stopped or wanted again.
+
+        After the end of `run`, nothing processes them.
+        """
+        while not self._has_ended and (not self._inbox.empty() or self._is_stopping):
             self._inbox_processed.clear()
             await self._inbox_processed.wait()
 
@@ -197,6 +201,8 @@ class Runner:
                 self._watcher.stop()
                 self._forwards.unbind()
                 self._hooks.end_on_up()
+                self._has_ended = True
+                self._inbox_processed.set()
 
     async def _process_inbox(self) -> None:
         is_shutting_down = False
