@@ -16,9 +16,11 @@ from tunnelkeeper.control.api import (
     RequestFailedError,
     TunnelRefusedError,
 )
+from tunnelkeeper.control.file_claim import FileClaimedError
 from tunnelkeeper.control.payloads import OpenParams, RemovedEvent, TunnelEvent
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.daemon import ad_hoc_tunnels
+from tunnelkeeper.daemon import supervisor as supervisor_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,7 +292,7 @@ async def test_a_reload_warns_of_a_listener_that_an_ad_hoc_tunnel_has(tmp_path: 
 async def test_a_supervisor_without_use_ends_with_its_last_ad_hoc_tunnel(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         supervisor = harness.supervisor
-        supervisor.ends_when_unused = True
+        supervisor.end_when_unused()
         await supervisor.start(["db"], None)
         await open_and_connect(harness)
         await supervisor.stop(["relay"], None)
@@ -305,6 +307,7 @@ async def test_a_supervisor_without_use_ends_with_its_last_ad_hoc_tunnel(tmp_pat
         assert not supervisor.stopping.is_set()
         await harness.clock.advance(10)
         assert supervisor.stopping.is_set()
+        await harness.clock.advance(supervisor_module.OPEN_TIMEOUT)
 
 
 async def test_a_command_that_ends_with_its_supervisor_does_not_keep_it_from_ending(
@@ -333,3 +336,31 @@ async def test_a_reload_after_the_close_leaves_no_runner(tmp_path: Path) -> None
         await harness.supervisor.reload()
 
         await until(lambda: not harness.supervisor._registry._runner_tasks)
+
+
+async def test_a_supervisor_ends_whose_command_has_opened_no_tunnel(tmp_path: Path) -> None:
+    async with supervisor_harness(tmp_path, DB) as harness:
+        harness.supervisor.end_when_unused()
+
+        await harness.clock.advance(supervisor_module.OPEN_TIMEOUT - 1)
+        assert not harness.supervisor.stopping.is_set()
+        await harness.clock.advance(1)
+        assert harness.supervisor.stopping.is_set()
+
+
+async def test_a_tunnel_that_another_supervisor_holds_is_not_taken_over_after_a_signal(
+    tmp_path: Path,
+) -> None:
+    def refuse(names: list[str]) -> None:
+        if names:
+            raise FileClaimedError("the tunnel 'relay' is held by another supervisor")
+
+    async with supervisor_harness(tmp_path, DB) as harness:
+        await open_and_connect(harness)
+        harness.supervisor._registry.claim = refuse
+        harness.write(IN_FILE + DB)
+
+        await harness.supervisor.reload_and_log_errors()
+
+        assert "error   the tunnel 'relay' is held by" in harness.log.getvalue()
+        assert harness.tunnel("relay").ad_hoc

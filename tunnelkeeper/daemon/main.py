@@ -222,7 +222,8 @@ async def _run_supervisor(
             ),
         ):
             event_log.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
-            supervisor.ends_when_unused = request.starts_none
+            if request.starts_none:
+                supervisor.end_when_unused()
             started = await _start(supervisor, request)
             request.on_started(started)
             async with notifying(supervisor, manager, clock, request.ready, started):

@@ -15,6 +15,7 @@ from tunnelkeeper.config import ConfigError, load_with_warnings
 from tunnelkeeper.control.api import (
     ConfigRejectedError,
     Listener,
+    RequestError,
     RequestFailedError,
 )
 from tunnelkeeper.control.payloads import (
@@ -69,6 +70,10 @@ UNUSED_TIMEOUT = 2.0
 """Seconds until an unused supervisor ends, in which the request that ended the last tunnel is
 answered."""
 
+OPEN_TIMEOUT = 600.0
+"""Seconds in which someone has to open a tunnel in a supervisor that starts none. The command that
+started it may have been killed."""
+
 
 class Supervisor:
     """Runs the tunnels of one configuration; a control.api.SupervisorApi.
@@ -82,7 +87,6 @@ class Supervisor:
         config_read: The signature of the config file from before it was read. None: as it is now.
 
     stopping is set when a shutdown is requested. reload_context is entered around every reload.
-    ends_when_unused: whether to shut down when an ad-hoc tunnel ends and no tunnel is wanted then.
     """
 
     def __init__(
@@ -101,7 +105,7 @@ class Supervisor:
     ) -> None:
         self.stopping = asyncio.Event()
         self.reload_context: Callable[[], AbstractContextManager[None]] = nullcontext
-        self.ends_when_unused = False
+        self._ends_when_unused = False
         self._configuration = configuration
         self._event_log = event_log
         self._clock = clock
@@ -257,6 +261,11 @@ class Supervisor:
 
     # -- for main ----------------------------------------------------------------------------
 
+    def end_when_unused(self) -> None:
+        """Shut down when an ad-hoc tunnel has ended, or none was opened, and none is wanted."""
+        self._ends_when_unused = True
+        self._end_if_unused_after(OPEN_TIMEOUT)
+
     def snapshot(self, names: list[str] | None) -> StatusSnapshot:
         """Return the status without a new look at the config file."""
         tunnels = self._registry.snapshots(names)
@@ -266,7 +275,7 @@ class Supervisor:
         """Reload on SIGHUP. Log the problems, because no client waits for the result."""
         try:
             await self.reload()
-        except ConfigRejectedError as error:
+        except RequestError as error:
             for problem in error.problems:
                 self._event_log.write("error", "", problem.text, problem.hint)
             self._event_log.write("error", "", str(error), error.hint)
@@ -358,9 +367,11 @@ class Supervisor:
         self._publish(RemovedEvent(name))
 
     def _on_ad_hoc_tunnel_ended(self) -> None:
-        if self.ends_when_unused:
-            when = self._clock.monotonic() + UNUSED_TIMEOUT
-            self._clock.call_at(when, self._end_if_unused)
+        if self._ends_when_unused:
+            self._end_if_unused_after(UNUSED_TIMEOUT)
+
+    def _end_if_unused_after(self, seconds: float) -> None:
+        self._clock.call_at(self._clock.monotonic() + seconds, self._end_if_unused)
 
     def _end_if_unused(self) -> None:
         if not self._registry.has_wanted_tunnel:
