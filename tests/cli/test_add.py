@@ -49,7 +49,7 @@ def test_the_first_tunnel_creates_the_file(tool: Tool, monkeypatch: pytest.Monke
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         f"added db to {path}, a new file\n"
-        "no supervisor uses the file; `tunnelkeeper up --detach` starts one\n"
+        "no supervisor uses the file\n  hint: tunnelkeeper up --detach\n"
     )
     assert path.read_text() == HEADER + (
         '\n[tunnels.db]\nhost = "me@relay"\nlocal = ["5432:db:5432"]\nremote = ["1081"]\n'
@@ -213,7 +213,9 @@ def test_a_tunnel_that_stays_stopped_is_named_with_the_command_that_starts_it(
 ) -> None:
     own_server.fake.tunnels["new"] = a_tunnel("new", "stopped", wanted=False)
 
-    assert "`tunnelkeeper up new` starts it" in tool("add", "new", "relay", "-D", "1").out
+    added = tool("add", "new", "relay", "-D", "1")
+
+    assert "new is stopped\n  hint: tunnelkeeper up new\n" in added.out
 
 
 @pytest.mark.usefixtures("server")

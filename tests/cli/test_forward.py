@@ -165,7 +165,7 @@ def test_keep_refuses_a_name_of_the_file_before_anything_is_opened(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("forward", "relay"), "hint: name a forward with -L, -R or -D"),
+        (("forward", "relay"), "hint: tunnelkeeper forward relay -L 5432:localhost:5432"),
         ((*LINE, "--keep", "a", "--for", "1h"), "--keep goes with neither --for nor --name"),
         ((*LINE, "--keep", "a", "--name", "b"), "--keep goes with neither --for nor --name"),
         ((*LINE, "--name", "a b"), "--name: "),

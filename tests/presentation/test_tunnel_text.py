@@ -11,11 +11,12 @@ from tunnelkeeper.core.snapshot import (
     HopSnapshot,
     ProgressSnapshot,
     ReplacementSnapshot,
+    TunnelSnapshot,
 )
 from tunnelkeeper.presentation.tunnel_text import (
     client_failure_lines,
     describe,
-    failure_lines,
+    failure_texts,
     format_forward,
     format_host_chain,
     keepalive_lines,
@@ -41,24 +42,32 @@ def test_a_forward_has_a_short_form(kind: str, listen: str, connect: str | None,
     assert format_forward(a_forward(kind=kind, listen=listen, connect=connect)) == text
 
 
+def reasons(tunnel: TunnelSnapshot) -> list[str]:
+    return [line for each in failure_texts(tunnel) for line in each.message.lines]
+
+
+def shown(tunnel: TunnelSnapshot) -> list[str]:
+    return [line for message in describe(tunnel) for line in message.lines]
+
+
 def test_a_connecting_tunnel_is_described_by_its_step() -> None:
     progress = ProgressSnapshot("me@relay:22", "login")
     tunnel = a_tunnel(state="connecting", progress=progress)
 
-    assert describe(tunnel) == ["db: connecting: me@relay:22: login"]
+    assert shown(tunnel) == ["db: connecting: me@relay:22: login"]
 
 
 def test_a_login_that_waits_for_its_user_is_described_by_what_it_waits_for() -> None:
     progress = ProgressSnapshot("me@relay:22", "login", "waiting for a touch")
     tunnel = a_tunnel(state="connecting", progress=progress)
 
-    assert describe(tunnel) == ["db: connecting: me@relay:22: login: waiting for a touch"]
+    assert shown(tunnel) == ["db: connecting: me@relay:22: login: waiting for a touch"]
 
 
 def test_the_failure_of_a_replacement_is_shown_in_full() -> None:
     tunnel = a_tunnel(replacement=ReplacementSnapshot("backoff", failure=REFUSED))
 
-    reason, _ = failure_lines(tunnel)
+    reason, _ = reasons(tunnel)
     assert reason.startswith(f"db: not replaced: {REFUSED.cause}: {REFUSED.hop}: {REFUSED.message}")
 
 
@@ -70,15 +79,13 @@ def test_the_failure_of_a_forward_is_shown_for_the_tunnel() -> None:
     tunnel = a_tunnel(state="degraded", forwards=[forward])
 
     assert short_reason(tunnel, NOW) == "remote_port_busy"
-    assert failure_lines(tunnel) == [
-        "db: degraded: remote_port_busy: R 2222 -> localhost:22: taken"
-    ]
+    assert reasons(tunnel) == ["db: degraded: remote_port_busy: R 2222 -> localhost:22: taken"]
 
 
 def test_the_reason_is_shown_in_full_with_the_hint() -> None:
     tunnel = a_tunnel(state="backoff", failure=REFUSED)
 
-    assert failure_lines(tunnel) == [
+    assert reasons(tunnel) == [
         "db: backoff: refused: me@relay:22: Connection refused",
         "  hint: is sshd running?",
     ]
@@ -87,12 +94,12 @@ def test_the_reason_is_shown_in_full_with_the_hint() -> None:
 def test_a_long_reason_is_not_truncated() -> None:
     failure = msgspec.structs.replace(REFUSED, message="x" * 300, hint="y" * 1000)
 
-    assert failure_lines(a_tunnel(state="blocked", failure=failure))[1] == "  hint: " + "y" * 1000
+    assert reasons(a_tunnel(state="blocked", failure=failure))[1] == "  hint: " + "y" * 1000
 
 
 def test_a_tunnel_that_is_up_has_no_failure_and_a_stopped_one_is_described() -> None:
-    assert failure_lines(a_tunnel()) == []
-    assert describe(a_tunnel(state="stopped")) == ["db: stopped"]
+    assert reasons(a_tunnel()) == []
+    assert shown(a_tunnel(state="stopped")) == ["db: stopped"]
 
 
 def test_a_server_that_ignores_keepalives_has_a_line_while_it_is_connected() -> None:
@@ -115,7 +122,7 @@ def test_control_characters_from_other_machines_are_escaped() -> None:
         state="backoff", failure=evil, host="\x1b]0;x\a", forwards=[a_forward(connect="\u202eevil")]
     )
 
-    assert failure_lines(tunnel) == [
+    assert reasons(tunnel) == [
         "db: backoff: refused: \\x1b[2J\\nfake: up",
         "  hint: is sshd running?\\x1b[m",
     ]

@@ -11,6 +11,7 @@ import msgspec
 
 from tunnelkeeper.cli import config_change, up
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
+from tunnelkeeper.cli.message_output import print_message
 from tunnelkeeper.cli.results import Added
 from tunnelkeeper.cli.settings import CommandError, OtherConfigError
 from tunnelkeeper.cli.tunnel_options import TunnelCommand, check_name, read_table, spec_options
@@ -19,6 +20,7 @@ from tunnelkeeper.config import ConfigError
 from tunnelkeeper.config.starter import HEADER
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -77,7 +79,7 @@ def command(
             return _finish(
                 added, up.start_in_background(settings, names, None, deadline, asks=asks)
             )
-        print_text("no supervisor uses the file; `tunnelkeeper up --detach` starts one")
+        print_text(str(Message("no supervisor uses the file", "tunnelkeeper up --detach")))
         return ExitCode.OK
     client, changes = reloaded
     added = msgspec.structs.replace(added, changes=changes)
@@ -88,7 +90,7 @@ def command(
             return _finish(added, up.wait_until_settled(client, started, deadline, asks=asks))
         [tunnel] = client.status([name]).tunnels
         if not tunnel.wanted:
-            print_text(f"{name} is stopped; `tunnelkeeper up {name}` starts it")
+            print_text(str(Message(f"{name} is stopped", f"tunnelkeeper up {name}")))
     return ExitCode.OK
 
 
@@ -112,7 +114,7 @@ def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> tuple[Configur
             raise CommandError(
                 f"{config_change.shown(path)} has a tunnel {name} already",
                 ExitCode.USAGE,
-                f"choose another name, change it with `tunnelkeeper edit {name}`, or run "
+                f"choose another name, change it with `tunnelkeeper edit`, or run "
                 f"`tunnelkeeper remove {name}` first",
             )
         is_new = not path.exists()
@@ -123,12 +125,13 @@ def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> tuple[Configur
             raise config_change.refused_change_error(error) from error
         config_file.write(file, text)
     print_text(f"added {name} to {config_change.shown(path)}{', a new file' if is_new else ''}")
-    own = [str(each) for each in warnings if each.key.startswith(f"tunnels.{name}")]
-    for warning in own:
-        click.echo(f"warning: {warning}", err=True)
+    about_it = [each for each in warnings if each.key.startswith(f"tunnels.{name}")]
+    for warning in about_it:
+        print_message(f"warning: {warning}", warning.hint)
+    own = [str(each) for each in about_it]
     if host := _shared_host(configuration, configuration.tunnels[name]):
         note = f"the table [hosts.{host}] applies to it too"
-        click.echo(f"note that {note}", err=True)
+        print_message(f"note that {note}")
         own.append(note)
     return configuration, Added(name, str(path), is_new, own)
 

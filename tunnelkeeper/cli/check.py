@@ -9,10 +9,10 @@ import click
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, set_result
+from tunnelkeeper.cli.message_output import print_message, print_messages
 from tunnelkeeper.config import Problem
 from tunnelkeeper.control.unix_socket import path_problem
 from tunnelkeeper.core.exit_codes import ExitCode
-from tunnelkeeper.core.message import Message
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -68,6 +68,6 @@ def _as_object(problem: Problem, severity: Severity) -> dict[str, object]:
 def print_findings(findings: launch.Findings) -> None:
     """Print problems and warnings to stderr, a line each, and their hints below."""
     for problem in findings.problems:
-        click.echo(str(problem.full_message), err=True)
+        print_messages([problem.full_message])
     for warning in findings.warnings:
-        click.echo(str(Message(f"warning: {warning}", warning.hint)), err=True)
+        print_message(f"warning: {warning}", warning.hint)

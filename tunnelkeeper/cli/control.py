@@ -59,9 +59,7 @@ def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
             set_result(Stopped(supervisor_ended=True))
             if service is not None and service.restarts:
                 hint = service.stop_command
-                print_text(
-                    f"systemd will start {service.name} again; to keep it stopped, run: {hint}"
-                )
+                print_text(str(Message(f"systemd will start {service.name} again", hint)))
                 set_result(Stopped([], True, service.name, hint))
     return ExitCode.OK
 

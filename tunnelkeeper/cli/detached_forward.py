@@ -6,12 +6,11 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import click
-
 from tunnelkeeper.cli import background, config_change, launch
 from tunnelkeeper.cli.add import refuse_other_supervisor, write_tunnel
 from tunnelkeeper.cli.answering import asking
 from tunnelkeeper.cli.json_output import print_text, set_result
+from tunnelkeeper.cli.message_output import print_failures, print_message
 from tunnelkeeper.cli.results import Forwarded
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
 from tunnelkeeper.cli.up import default_log
@@ -22,10 +21,8 @@ from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode, ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.first_connection import cannot_come_up, has_come_up
-from tunnelkeeper.core.message import Message
 from tunnelkeeper.presentation.formatting import format_duration
 from tunnelkeeper.presentation.forward_text import forward_lines
-from tunnelkeeper.presentation.tunnel_text import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,10 +55,9 @@ def open_detached(settings: Settings, request: ForwardRequest, *, is_kept: bool)
     if has_come_up(tunnel):
         _print_open(tunnel, request.for_seconds, is_kept=is_kept)
         return ExitCode.OK
-    click.echo("\n".join(describe(tunnel)), err=True)
+    print_failures(tunnel)
     if not is_over:
-        notice = Message(f"{tunnel.name} tries again", f"tunnelkeeper stop {tunnel.name}")
-        click.echo(str(notice), err=True)
+        print_message(f"{tunnel.name} tries again", f"tunnelkeeper stop {tunnel.name}")
     return ExitCode.FAILED
 
 
@@ -128,7 +124,7 @@ def _create_config_file(settings: Settings) -> None:
     with config_change.changing(path) as file:
         if not path.exists():
             config_file.write(file, HEADER)
-            click.echo(f"created {config_change.shown(path)}, which has no tunnels yet", err=True)
+            print_message(f"created {config_change.shown(path)}, which has no tunnels yet")
 
 
 def _open(client: Client, request: ForwardRequest, *, is_kept: bool) -> str:
@@ -153,7 +149,7 @@ def _open(client: Client, request: ForwardRequest, *, is_kept: bool) -> str:
             hint="end it with `tunnelkeeper down`, and start it again",
         ) from error
     for warning in opened.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        print_message(f"warning: {warning}")
     return opened.name
 
 

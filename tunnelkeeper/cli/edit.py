@@ -22,6 +22,7 @@ from tunnelkeeper.cli import config_change, launch
 from tunnelkeeper.cli.check import print_findings
 from tunnelkeeper.cli.editor_position import command_at_line, line_of_tunnel
 from tunnelkeeper.cli.help_text import TunnelsCommand
+from tunnelkeeper.cli.message_output import print_message
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config import ConfigError, parse
 from tunnelkeeper.config.starter import HEADER
@@ -168,7 +169,7 @@ def _edit_until_valid(edit: _Edit, editor: list[str]) -> str | None:
             problem = _write_if_valid(edit, text)
             if not problem:
                 return text
-        click.echo(problem, err=True)
+        print_message(problem)
         _ask_how_to_continue(edit)
 
 
@@ -179,8 +180,8 @@ def _run_editor(editor: list[str]) -> int:
             return subprocess.run(editor, check=False).returncode
         except OSError as error:
             raise CommandError(
-                f"cannot run the editor {printable(editor[0])}: {error.strerror}; "
-                "name another one: `EDITOR=... tunnelkeeper edit`"
+                f"cannot run the editor {printable(editor[0])}: {error.strerror}",
+                hint="name another one: `EDITOR=... tunnelkeeper edit`",
             ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ from tunnelkeeper.cli.forward_view import view_for
 from tunnelkeeper.cli.held_forward import HeldForward
 from tunnelkeeper.cli.json_output import is_requested, json_option
 from tunnelkeeper.cli.json_output import request as request_json
+from tunnelkeeper.cli.message_output import print_failures, print_message
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError, OtherConfigError
 from tunnelkeeper.cli.tunnel_options import (
     SSH_OPTIONS,
@@ -30,7 +32,6 @@ from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.presentation.formatting import format_duration
-from tunnelkeeper.presentation.tunnel_text import describe
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.forward_view import ForwardView
@@ -111,9 +112,8 @@ def command(
     """
     table = read_table(host, {key: options[key] for key in _FORWARD_KEYS}, words)
     if not any(table.get(key) for key in _FORWARD_KEYS):
-        raise CommandError(
-            "there is nothing to forward", ExitCode.USAGE, "name a forward with -L, -R or -D"
-        )
+        call = shlex.join(["tunnelkeeper", "forward", host, *words, "-L", "5432:localhost:5432"])
+        raise CommandError("there is nothing to forward", ExitCode.USAGE, call)
     if keep is not None and (for_seconds is not None or options["name"] is not None):
         raise CommandError(
             "--keep goes with neither --for nor --name",
@@ -199,7 +199,7 @@ def _open_held(settings: Settings, request: ForwardRequest) -> _Held | None:
             return None
         raise
     for warning in opened.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        print_message(f"warning: {warning}")
     return _Held(client, opened.name)
 
 
@@ -247,7 +247,7 @@ def _report(reason: Reason, tunnel: TunnelSnapshot | None, request: ForwardReque
         case "stopped":
             click.echo(f"{name} was stopped by another command", err=True)
         case "failed" | "timed_out" if tunnel is not None:
-            click.echo("\n".join(describe(tunnel)), err=True)
+            print_failures(tunnel)
     if reason == "timed_out":
         raise TimeoutError(f"{name} is not up within {request.timeout:g} s")
     return ExitCode.FAILED if reason == "failed" else ExitCode.OK

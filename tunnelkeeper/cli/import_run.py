@@ -11,6 +11,7 @@ import click
 
 from tunnelkeeper.cli.config_change import locked
 from tunnelkeeper.cli.json_output import print_text, set_result
+from tunnelkeeper.cli.message_output import print_message
 from tunnelkeeper.cli.results import Imported, ImportedResult, NotImported
 from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.config import ConfigError
@@ -152,7 +153,7 @@ def _action(tunnel: ImportedTunnel, file: ConfigFile | None) -> ImportAction:
 def report(message: Message) -> None:
     """Print a message to stderr. Text from other sources in it is made printable."""
     text = printable(message.text, _MESSAGE_LIMIT)
-    click.echo(str(Message(text, message.hint)), err=True)
+    print_message(text, message.hint)
 
 
 def _find_renamed(

@@ -11,6 +11,7 @@ import msgspec
 from tunnelkeeper.cli import past_log
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option
+from tunnelkeeper.cli.message_output import print_message
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
@@ -72,7 +73,7 @@ def command(
         past = past_log.find_past_log(os.environ, settings.socket, names, lines)
         if past is None:
             raise
-        click.echo(f"no supervisor is running; this is the end of {past.source}:", err=True)
+        print_message(f"no supervisor is running; this is the end of {past.source}:")
         for record in past.records:
             show(record)
         if follow:

@@ -23,7 +23,6 @@ from tunnelkeeper.cli.global_options import move_to_front
 from tunnelkeeper.cli.settings import Settings
 from tunnelkeeper.collector import collector
 from tunnelkeeper.core.exit_codes import ExitCode
-from tunnelkeeper.core.message import Message
 from tunnelkeeper.paths import set_account_variables
 
 if TYPE_CHECKING:
@@ -261,13 +260,17 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _print_report(report: ErrorReport) -> ExitCode:
+    from tunnelkeeper.cli.message_output import print_message
+
     for problem, hint in zip_longest(report.problems, report.hints, fillvalue=""):
-        click.echo(str(Message(problem, hint)), err=True)
+        print_message(problem, hint)
     return _print_error(report.message, ExitCode(report.code), report.hint)
 
 
 def _print_error(message: str, code: ExitCode, hint: str = "") -> ExitCode:
-    click.echo(str(Message(f"{PROGRAM}: {message}", hint)), err=True)
+    from tunnelkeeper.cli.message_output import print_message  # late, so that commands start fast
+
+    print_message(f"{PROGRAM}: {message}", hint)
     return code
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tunnelkeeper.cli import config_change
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option, print_text, set_result
+from tunnelkeeper.cli.message_output import print_message
 from tunnelkeeper.cli.names import find_ad_hoc_table
 from tunnelkeeper.cli.results import Removed
 from tunnelkeeper.cli.settings import CommandError, join_names
@@ -107,5 +108,5 @@ def _write(settings: Settings, patterns: tuple[str, ...]) -> Removed:
         print_text(f"no tunnel uses [hosts.{host}] now")
     warnings = [printable(each, 1000) for each in find_references(file.configuration, names)]
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        print_message(f"warning: {warning}")
     return Removed(names, str(path), unused_hosts, warnings)

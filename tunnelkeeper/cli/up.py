@@ -14,6 +14,7 @@ from tunnelkeeper.cli import background, launch, wait
 from tunnelkeeper.cli.answering import asking, asking_beside, no_questions
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
+from tunnelkeeper.cli.message_output import print_failures, print_message
 from tunnelkeeper.cli.names import expand, expand_names
 from tunnelkeeper.cli.results import Started
 from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
@@ -22,9 +23,7 @@ from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client_errors import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
-from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.name_patterns import is_pattern
-from tunnelkeeper.presentation.tunnel_text import describe
 from tunnelkeeper.systemd.notify import is_waiting
 from tunnelkeeper.systemd.unit_templates import Ready
 
@@ -227,7 +226,7 @@ def default_log(settings: Settings) -> Path | None:
     log = background.log_for(settings.socket, os.environ)
     if log is None:
         text = f"warning: the log cannot be written to {paths.log_path(os.environ)}"
-        click.echo(str(Message(text, "`tunnelkeeper logs` has the newest lines")), err=True)
+        print_message(text, "`tunnelkeeper logs` has the newest lines")
     return log
 
 
@@ -249,5 +248,5 @@ def print_results(tunnels: dict[str, TunnelSnapshot]) -> int:
     if up or not late:
         print_text(f"up: {join_names(up)}")
     for tunnel in late:
-        click.echo("\n".join(describe(tunnel)), err=True)
+        print_failures(tunnel)
     return ExitCode.FAILED if late else ExitCode.OK

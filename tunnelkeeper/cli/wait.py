@@ -11,6 +11,7 @@ import click
 from tunnelkeeper.cli.duration_option import Seconds
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import json_option, set_result
+from tunnelkeeper.cli.message_output import print_failures
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.results import Tunnels
 from tunnelkeeper.cli.settings import CommandError
@@ -19,7 +20,6 @@ from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import RemovedEvent, TunnelEvent
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot
-from tunnelkeeper.presentation.tunnel_text import describe
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -74,7 +74,7 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
         raise CommandError(f"no longer there: {', '.join(gone)}", ExitCode.NOT_FOUND)
     late = [tunnel for tunnel in seen.values() if not holds(tunnel)]
     for tunnel in late:
-        click.echo("\n".join(describe(tunnel)), err=True)
+        print_failures(tunnel)
     if late:
         raise TimeoutError(f"not {goal} within {timeout:g} s: {', '.join(t.name for t in late)}")
     return ExitCode.OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.diagnosis import Status
+from tunnelkeeper.presentation.message_lines import wrap_hint
 from tunnelkeeper.presentation.text_layout import wrap_lines
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def render_findings(findings: Iterable[Finding], cells: int | None) -> list[Line
         if result.status in SHOWN:
             lines += _render(result.status, f"{finding.check.name}: {result.text}", cells)
             if result.remedy:
-                lines.append([("hint", f"{'':<{LABEL_WIDTH}}{HINT}"), ("", result.remedy)])
+                lines += _render_remedy(result.remedy, cells)
     for status in (Status.SKIPPED, Status.OK):
         names: dict[str, dict[str, None]] = {}
         for each in findings:
@@ -58,6 +59,13 @@ def _render(status: Status, text: str, cells: int | None) -> list[Line]:
     first, *others = wrap_lines([f"{status:<{LABEL_WIDTH}}{text}"], cells, (), LABEL_WIDTH)
     label = first[: len(status)]
     return [[(STYLES[status], label), ("", first[len(label) :])], *([("", o)] for o in others)]
+
+
+def _render_remedy(remedy: str, cells: int | None) -> list[Line]:
+    """Return the lines of a remedy, below the text of its finding."""
+    label = f"{'':<{LABEL_WIDTH}}{HINT}"
+    first, *others = wrap_hint(label, remedy, cells)
+    return [[("hint", label), ("", first[len(label) :])], *([("", other)] for other in others)]
 
 
 def describe_checks(checks: Sequence[Check]) -> list[str]:

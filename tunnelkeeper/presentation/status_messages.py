@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.message import HINT_LABEL, Message
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.presentation.forward_text import format_ad_hoc
+from tunnelkeeper.presentation.message_lines import wrap_hint
 from tunnelkeeper.presentation.text_layout import wrap_lines
 from tunnelkeeper.presentation.tunnel_text import (
     client_failure_lines,
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot
     from tunnelkeeper.presentation.fitted_table import Line
     from tunnelkeeper.presentation.tunnel_text import FailureText
-
-_COMMAND = re.compile(r"(?:sudo |tunnelkeeper |ssh-keygen |ssh-add |systemctl |chmod |chown )")
-"""How hints begin that are a command. It stays on one line, so that it can be pasted."""
 
 
 def render_messages(snapshot: StatusSnapshot, now: datetime, cells: int | None) -> list[Line]:
@@ -54,9 +51,7 @@ def render_message(message: Message, cells: int | None, tokens: Sequence[str] = 
     """Return the lines of a message and its hint. tokens: parts that are not broken."""
     lines: list[Line] = [[("", line)] for line in wrap_lines([message.text], cells, tokens)]
     if message.hint:
-        hint = message.hint
-        commands = [hint] if _COMMAND.match(hint) else []
-        first, *rest = wrap_lines([HINT_LABEL + hint], cells, commands, indent=len(HINT_LABEL))
+        first, *rest = wrap_hint(HINT_LABEL, message.hint, cells)
         label = HINT_LABEL.rstrip()
         lines += [[("hint", label), ("", first[len(label) :])], *([("", line)] for line in rest)]
     return lines

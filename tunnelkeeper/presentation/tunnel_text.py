@@ -88,11 +88,6 @@ def failure_texts(tunnel: TunnelSnapshot) -> list[FailureText]:
     return found + _replacement_failures(tunnel)
 
 
-def failure_lines(tunnel: TunnelSnapshot) -> list[str]:
-    """Return why a tunnel is not up or not replaced: a line for each failure and for each hint."""
-    return [line for each in failure_texts(tunnel) for line in each.message.lines]
-
-
 def keepalive_lines(tunnel: TunnelSnapshot) -> list[str]:
     """Return a line for each connected server that does not answer keepalives."""
     return [
@@ -132,11 +127,12 @@ def client_failure_text(forward: ForwardSnapshot, now: datetime) -> str:
     return f"{clients} failed, {time_since(last.at, now)} ago: {last.message}"
 
 
-def describe(tunnel: TunnelSnapshot) -> list[str]:
+def describe(tunnel: TunnelSnapshot) -> list[Message]:
     """Return why a tunnel is not up, or its progress if nothing has failed yet."""
     progress = tunnel.progress
     where = f": {progress.hop}: {format_progress(progress)}" if progress else ""
-    return failure_lines(tunnel) or [printable(f"{tunnel.name}: {tunnel.state}{where}")]
+    state = Message(printable(f"{tunnel.name}: {tunnel.state}{where}"))
+    return [each.message for each in failure_texts(tunnel)] or [state]
 
 
 def _failure_text(
