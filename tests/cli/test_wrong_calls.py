@@ -21,6 +21,16 @@ START = "cannot connect to the supervisor at {socket}: no supervisor is running"
 WRONG_CALLS = {
     "staus --json": ("no such command 'staus'", "tunnelkeeper status --json"),
     "frobnicate": ("no such command 'frobnicate'", "tunnelkeeper --help"),
+    "version": ("no such command 'version'", "tunnelkeeper --version"),
+    "forward": ("forward: HOST is missing", "tunnelkeeper forward HOST -L 5432:localhost:5432"),
+    "forward relay": (
+        "there is nothing to forward",
+        "tunnelkeeper forward relay -L 5432:localhost:5432",
+    ),
+    "logs -n x": (
+        "invalid value for '-n' / '--lines': 'x' is not a number",
+        "tunnelkeeper logs --help",
+    ),
     "relay staus": ("relay: no such command 'staus'", "tunnelkeeper relay status"),
     "relay frobnicate": ("relay: no such command 'frobnicate'", "tunnelkeeper relay --help"),
     "status --jsn": ("no such option '--jsn'", "tunnelkeeper status --json"),

@@ -82,4 +82,8 @@ def _printer(shell: str) -> Callable[[], int]:
 
 
 for _shell in SHELLS:
-    command.command(_shell, epilog=_PRINT_EXAMPLES.format(shell=_shell))(_printer(_shell))
+    command.command(
+        _shell,
+        short_help=f"print the completion scripts of {_shell}",
+        epilog=_PRINT_EXAMPLES.format(shell=_shell),
+    )(_printer(_shell))

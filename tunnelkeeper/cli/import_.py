@@ -81,7 +81,9 @@ def command() -> None:
     """Convert autossh and ssh command lines, units, ssh_config and crontabs to tunnels."""
 
 
-@command.command(cls=TunnelsCommand, epilog=_AUTOSSH_EXAMPLES)
+@command.command(
+    short_help="an autossh command line, after `--`", cls=TunnelsCommand, epilog=_AUTOSSH_EXAMPLES
+)
 @_write_options
 @_COMMAND_LINE
 @click.pass_obj
@@ -94,7 +96,9 @@ def autossh(
     )
 
 
-@command.command(cls=TunnelsCommand, epilog=_SSH_EXAMPLES)
+@command.command(
+    short_help="an ssh command line, after `--`", cls=TunnelsCommand, epilog=_SSH_EXAMPLES
+)
 @_write_options
 @_COMMAND_LINE
 @click.pass_obj
@@ -105,7 +109,9 @@ def ssh(settings: Settings, line: tuple[str, ...], write: bool, replace: bool, t
     )
 
 
-@command.command(cls=TunnelsCommand, epilog=_UNIT_EXAMPLES)
+@command.command(
+    short_help="the command lines of systemd units", cls=TunnelsCommand, epilog=_UNIT_EXAMPLES
+)
 @_write_options
 @click.option("--user/--system", default=None, help="The kind of the units [by their paths].")
 @click.argument("units", nargs=-1, required=True, metavar="FILE|NAME...")
@@ -138,7 +144,9 @@ def unit(
     return run.finish(run.resolver.resolve(findings))
 
 
-@command.command(cls=TunnelsCommand, epilog=_CRONTAB_EXAMPLES)
+@command.command(
+    short_help="the @reboot lines of a crontab", cls=TunnelsCommand, epilog=_CRONTAB_EXAMPLES
+)
 @_write_options
 @click.argument("file", required=False, metavar="[FILE]")
 @click.pass_obj
@@ -160,7 +168,12 @@ def crontab(settings: Settings, file: str | None, write: bool, replace: bool, tr
     return run.finish(run.resolver.resolve(findings))
 
 
-@command.command("ssh-config", cls=TunnelsCommand, epilog=_SSH_CONFIG_EXAMPLES)
+@command.command(
+    "ssh-config",
+    short_help="the hosts of ssh_config that have forwards",
+    cls=TunnelsCommand,
+    epilog=_SSH_CONFIG_EXAMPLES,
+)
 @_write_options
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.pass_obj

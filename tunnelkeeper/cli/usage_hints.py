@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 _PROGRAM = "tunnelkeeper"
+_NOT_A_NUMBER = re.compile(r"is not a valid (?:float|integer)(?: range)?")
 _NO_COMMAND = re.compile(r"No such command '(?P<word>.*)'\.")
 
 SSH_FORWARDS = ("-L", "-R", "-D")
@@ -23,6 +24,9 @@ SSH_SETTINGS = {"-i": "identity_files", "-J": "jump", "-l": "user", "-p": "port"
 
 SSH_FLAGS = frozenset("-46ACfgNnqTtvX")
 """Letters of options of ssh without a value. A tunnel needs none of them."""
+
+FLAGS = frozenset({"version", "verbose"})
+"""Options of the program that are easily taken for commands."""
 
 JSON_ELSEWHERE = {
     "connect": f"{_PROGRAM} trust --json HOST",
@@ -93,6 +97,8 @@ def _for_usage(error: click.UsageError, ctx: click.Context, arguments: Sequence[
 
 def _with_word(word: str, known: Collection[str], arguments: Sequence[str], path: str) -> str:
     """Return the line with a known word in place of an unknown one, or the call of the help."""
+    if path == _PROGRAM and word in FLAGS:
+        return f"{_PROGRAM} --{word}"
     near = get_close_matches(word, list(known), n=1)
     return _line(_replaced(arguments, word, near[0])) if near else f"{path} --help"
 
@@ -144,7 +150,9 @@ def _complete(ctx: click.Context, arguments: Sequence[str]) -> str:
     if path in EXAMPLES:
         return f"{_PROGRAM} {path} {EXAMPLES[path]}"
     line = _line([*arguments, *missing])
-    needs_spec = path == "add" and not any(word[:2] in SSH_FORWARDS for word in arguments)
+    needs_spec = path in {"add", "forward"} and not any(
+        word[:2] in SSH_FORWARDS for word in arguments
+    )
     return f"{line} -L 5432:localhost:5432" if needs_spec else line
 
 
@@ -174,5 +182,5 @@ def _line(words: Sequence[str]) -> str:
 
 def _sentence(text: str) -> str:
     """Return a message of click in the style of ours: no capital, no period at the end."""
-    text = text.strip().removesuffix(".")
+    text = _NOT_A_NUMBER.sub("is not a number", text.strip().removesuffix("."))
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
