@@ -67,6 +67,23 @@ def test_the_text_of_the_file_is_kept(tool: Tool) -> None:
     assert tool.config.read_text() == (f'{OLD}\n[tunnels.db]\nhost = "relay"\nsocks = ["1081"]\n')
 
 
+def test_the_name_of_an_open_tunnel_with_other_settings_is_refused_before_writing(
+    tool: Tool, own_server: RunningServer
+) -> None:
+    tool.config.write_text(OLD)
+    own_server.fake.tables["db"] = {"host": "relay", "local": "5432:db:5432"}
+
+    done = tool("add", "db", "relay", "-L", "5433:db:5432")
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "tunnelkeeper: an ad-hoc tunnel db is open, and has other settings\n"
+        "  hint: tunnelkeeper stop db\n"
+    )
+    assert tool.config.read_text() == OLD
+    assert tool("add", "db", "relay", "-L", "5432:db:5432").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

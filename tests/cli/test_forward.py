@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from tests.control.fakes import REFUSED, RunningServer, a_tunnel
 from tunnelkeeper.control.payloads import OpenParams, RemovedEvent, TunnelEvent
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.snapshot import FailureSnapshot
+from tunnelkeeper.importing import config_file
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Tool
@@ -147,6 +149,52 @@ def test_keep_writes_nothing_if_the_tunnel_does_not_come_up(
 
     assert done.code == 1
     assert not tool.config.exists()
+    assert stops(server) == [["db2"]]
+
+
+def open_already(server: RunningServer, name: str, table: dict[str, object], state: str) -> None:
+    server.fake.tables[name] = table
+    server.publish(TunnelEvent(a_tunnel(name, state, failure=REFUSED, attempt=3, ad_hoc=True)))
+
+
+@pytest.mark.parametrize(
+    ("table", "state", "code", "message"),
+    [
+        ({**TABLE, "port": 22}, "up", 2, "an ad-hoc tunnel db2 is open, and has other settings"),
+        (TABLE, "backoff", 1, "db2 tries again"),
+        (TABLE, "blocked", 1, "db2 tries again"),
+    ],
+)
+def test_keep_ends_no_tunnel_that_was_open_before(
+    tool: Tool,
+    server: RunningServer,
+    table: dict[str, object],
+    state: str,
+    code: int,
+    message: str,
+) -> None:
+    server.fake.config = str(tool.config)
+    open_already(server, "db2", table, state)
+    done = tool(*LINE, "--keep", "db2")
+
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert not tool.config.exists()
+    assert stops(server) == []
+
+
+def test_keep_ends_the_tunnel_if_it_cannot_be_written(
+    tool: Tool, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tool.config))
+
+    monkeypatch.setattr(config_file, "write", fail)
+    server.fake.config = str(tool.config)
+    done = tool(*LINE, "--keep", "db2")
+
+    assert done.code == 1
+    assert "No space left on device" in done.err
     assert stops(server) == [["db2"]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from tunnelkeeper.cli.tunnel_options import TunnelCommand, check_name, read_tabl
 from tunnelkeeper.cli.wait import settle_timeout
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.config.starter import HEADER
-from tunnelkeeper.control.client_errors import NoSupervisorError
+from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
+from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.message import Message
 
@@ -69,7 +71,7 @@ def command(
         refuse_other_supervisor(settings)
     check_name(name, "NAME")
     table = read_table(host, specs, words)
-    configuration, added = write_tunnel(settings.config, name, table)
+    configuration, added = write_tunnel(settings.config, name, table, _open_table(settings, name))
     set_result(added)
     reloaded = config_change.reload_supervisor(settings)
     asks = not is_requested()
@@ -100,10 +102,24 @@ def _finish(added: Added, tunnels: Tunnels) -> int:
     return up.print_results(tunnels)
 
 
-def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> tuple[Configuration, Added]:
+def _open_table(settings: Settings, name: str) -> dict[str, Any] | None:
+    """Return the table of the ad-hoc tunnel of this name that is open, if there is one."""
+    # A supervisor that does not answer is reported when it has to reload the file.
+    with suppress(NoSupervisorError, RemoteError, ProtocolError, OSError):
+        client = config_change.supervisor_of(settings)
+        if client is not None:
+            with client:
+                return client.table(name)
+    return None
+
+
+def write_tunnel(
+    path: Path, name: str, table: dict[str, Any], open_table: dict[str, Any] | None
+) -> tuple[Configuration, Added]:
     """Add a table to the file. Return the new configuration, and the result.
 
-    Raises CommandError.
+    open_table: that of the open ad-hoc tunnel of this name, which a reload can take over if it has
+    the same settings; None if there is none. Raises CommandError.
     """
     from tunnelkeeper.config.toml_edit import append_text
     from tunnelkeeper.config.toml_values import format_table
@@ -123,6 +139,12 @@ def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> tuple[Configur
             configuration, warnings = config_file.parse_changed(file, text, {name})
         except ConfigError as error:
             raise config_change.refused_change_error(error) from error
+        if open_table is not None and not _has_settings(configuration, name, open_table):
+            raise CommandError(
+                f"an ad-hoc tunnel {name} is open, and has other settings",
+                ExitCode.USAGE,
+                f"tunnelkeeper stop {name}",
+            )
         config_file.write(file, text)
     print_text(f"added {name} to {config_change.shown(path)}{', a new file' if is_new else ''}")
     about_it = [each for each in warnings if each.key.startswith(f"tunnels.{name}")]
@@ -134,6 +156,17 @@ def write_tunnel(path: Path, name: str, table: dict[str, Any]) -> tuple[Configur
         print_message(f"note that {note}")
         own.append(note)
     return configuration, Added(name, str(path), is_new, own)
+
+
+def _has_settings(configuration: Configuration, name: str, table: dict[str, Any]) -> bool:
+    """Return whether a tunnel of the file has the settings that a table would give it."""
+    from tunnelkeeper.config.ad_hoc import InvalidTunnelError, resolve_tunnel
+
+    try:
+        tunnel, _ = resolve_tunnel(name, table, configuration)
+    except InvalidTunnelError:
+        return False
+    return tunnel == configuration.tunnels[name]
 
 
 def _shared_host(configuration: Configuration, tunnel: Tunnel) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.cli import background, config_change, launch
@@ -43,12 +43,18 @@ def open_detached(settings: Settings, request: ForwardRequest, *, is_kept: bool)
         _refuse_to_keep(settings, request.name or "")
     kept_in, is_over = None, False
     with _supervisor(settings, deadline) as client:
-        name = _open(client, request, is_kept=is_kept)
-        tunnel = _wait(client, name, deadline, asks=request.asks)
-        if is_kept and has_come_up(tunnel):
-            tunnel = _keep(settings, client, request, name)
-            kept_in = str(settings.config)
-        elif is_kept or cannot_come_up(tunnel):
+        was_open = is_kept and _is_open(client, request.name)
+        name = (request.name or "") if was_open else _open(client, request, is_kept=is_kept)
+        # What another command has opened stays open, whatever becomes of this one.
+        with nullcontext() if was_open else _stopped_on_error(client, name):
+            tunnel = _wait(client, name, deadline, asks=request.asks)
+            if is_kept and has_come_up(tunnel):
+                open_table = client.table(name)
+                write_tunnel(settings.config, name, request.table, open_table)
+                kept_in = str(settings.config)
+        if kept_in is not None:
+            tunnel = _take_over(settings, client, name)
+        elif not was_open and (is_kept or cannot_come_up(tunnel)):
             client.stop([name])
             is_over = True
     set_result(Forwarded([tunnel], kept_in))
@@ -56,7 +62,7 @@ def open_detached(settings: Settings, request: ForwardRequest, *, is_kept: bool)
         _print_open(tunnel, request.for_seconds, is_kept=is_kept)
         return ExitCode.OK
     print_failures(tunnel)
-    if not is_over:
+    if tunnel.wanted and not is_over:
         print_message(f"{tunnel.name} tries again", f"tunnelkeeper stop {tunnel.name}")
     return ExitCode.FAILED
 
@@ -127,18 +133,15 @@ def _create_config_file(settings: Settings) -> None:
             print_message(f"created {config_change.shown(path)}, which has no tunnels yet")
 
 
-def _open(client: Client, request: ForwardRequest, *, is_kept: bool) -> str:
-    """Open the tunnel. Return its name.
+def _is_open(client: Client, name: str | None) -> bool:
+    """Return whether an ad-hoc tunnel of this name is open."""
+    return any(tunnel.ad_hoc and tunnel.name == name for tunnel in client.status().tunnels)
 
-    With is_kept, an ad-hoc tunnel of this name may be open already. Raises RemoteError,
-    CommandError.
-    """
-    if is_kept:
-        status = client.status()
-        if any(tunnel.ad_hoc and tunnel.name == request.name for tunnel in status.tunnels):
-            return request.name or ""
-        if status.supervisor.config_changed:
-            client.reload()  # else the tunnel would have other settings in the file
+
+def _open(client: Client, request: ForwardRequest, *, is_kept: bool) -> str:
+    """Open the tunnel. Return its name. Raises RemoteError, CommandError."""
+    if is_kept and client.status().supervisor.config_changed:
+        client.reload()  # else the tunnel would have other settings in the file
     try:
         opened = client.open(request.table, request.name, request.for_seconds)
     except RemoteError as error:
@@ -153,27 +156,32 @@ def _open(client: Client, request: ForwardRequest, *, is_kept: bool) -> str:
     return opened.name
 
 
-def _wait(client: Client, name: str, deadline: float, *, asks: bool) -> TunnelSnapshot:
-    """Wait until a tunnel has settled. It ends if this is interrupted. Raises CommandError."""
-
-    def holds(tunnel: TunnelSnapshot) -> bool:
-        return has_come_up(tunnel) or cannot_come_up(tunnel) or is_settled(tunnel)
-
+@contextmanager
+def _stopped_on_error(client: Client, name: str) -> Iterator[None]:
+    """Stop a tunnel if the body fails or is interrupted."""
     try:
-        with asking(client, [name], asks=asks) as answers:
-            seen = wait_until(client, [name], holds, deadline, answers)
+        yield
     except BaseException:
         with suppress(NoSupervisorError, RemoteError, ProtocolError, OSError):
             client.stop([name])
         raise
+
+
+def _wait(client: Client, name: str, deadline: float, *, asks: bool) -> TunnelSnapshot:
+    """Wait until a tunnel has settled. Raises CommandError."""
+
+    def holds(tunnel: TunnelSnapshot) -> bool:
+        return has_come_up(tunnel) or cannot_come_up(tunnel) or is_settled(tunnel)
+
+    with asking(client, [name], asks=asks) as answers:
+        seen = wait_until(client, [name], holds, deadline, answers)
     if name not in seen:
         raise CommandError(f"{name} was stopped by another command")
     return seen[name]
 
 
-def _keep(settings: Settings, client: Client, request: ForwardRequest, name: str) -> TunnelSnapshot:
-    """Write the tunnel into the config file, from which the supervisor takes it over."""
-    write_tunnel(settings.config, name, request.table)
+def _take_over(settings: Settings, client: Client, name: str) -> TunnelSnapshot:
+    """Let the supervisor take the tunnel over from the config file, which has it now."""
     reloaded = config_change.reload_supervisor(settings)
     if reloaded is not None:
         reloaded[0].close()
