@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.control.fakes import REFUSED, RunningServer, a_tunnel
+from tunnelkeeper.cli.settings import Settings
+from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import OpenParams, RemovedEvent, TunnelEvent
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.snapshot import FailureSnapshot
@@ -16,6 +19,7 @@ from tunnelkeeper.importing import config_file
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Tool
+    from tunnelkeeper.control.client import Client
 
 LINE = ("forward", "relay", "-L", "5432:db:5432")
 TABLE: dict[str, object] = {"host": "relay", "local": ["5432:db:5432"]}
@@ -64,6 +68,39 @@ def test_a_tunnel_that_is_not_up_in_time_ends_the_command(
     assert done.code == 5
     assert "tunnelkeeper: relay is not up within 0.2 s" in done.err
     assert stops(server) == [["relay"]]
+
+
+def test_a_tunnel_that_the_config_file_has_taken_over_stays(
+    tool: Tool, server: RunningServer
+) -> None:
+    server.fake.opened_state = "connecting"
+    server.publish(TunnelEvent(a_tunnel("relay", "connecting")), after_subscription=True)
+    done = tool(*LINE, "--timeout", "0.5")
+
+    assert done.code == 5
+    assert "relay is in the config file now, and stays\n  hint: tunnelkeeper stop relay" in done.err
+    assert stops(server) == []
+
+
+def test_a_socket_whose_file_is_gone_is_tried_at_intervals(
+    tool: Tool, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Settings.client
+    calls: list[str] = []
+
+    def client(settings: Settings, *arguments: float) -> Client:
+        calls.append("connect")
+        if 2 <= calls.count("connect") <= 3:  # the first connection holds the tunnel
+            raise NoSupervisorError(tool.socket)
+        return connect(settings, *arguments)
+
+    monkeypatch.setattr(Settings, "client", client)
+    monkeypatch.setattr(time, "sleep", lambda _: calls.append("wait"))
+    server.publish(RemovedEvent("relay"), after_subscription=True)
+    done = tool(*LINE)
+
+    assert done.code == 0
+    assert calls == ["connect", "connect", "wait", "connect", "wait", "connect"]
 
 
 def test_the_end_of_the_supervisor_is_reported(tool: Tool, server: RunningServer) -> None:

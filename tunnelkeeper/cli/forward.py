@@ -52,6 +52,8 @@ Examples:
   tunnelkeeper forward relay -L 5432:db.internal:5432 --keep db
 """
 
+_RETRY_DELAY = 1.0
+"""Seconds until the next try to receive the events of a tunnel."""
 
 _ADVICE = {
     **{option: text for option, text in SSH_OPTIONS.items() if option not in {"-N", "-T"}},
@@ -217,6 +219,7 @@ def _follow(
                 return forward.run(follower, request.timeout, ends_at, asks=request.asks)
         except NoSupervisorError:
             _check_supervisor(held)
+            time.sleep(_RETRY_DELAY)  # it may be the file of the socket that is gone
 
 
 def _check_supervisor(held: _Held) -> None:
@@ -235,6 +238,8 @@ def _check_supervisor(held: _Held) -> None:
 def _report(reason: Reason, tunnel: TunnelSnapshot | None, request: ForwardRequest) -> int:
     """Say why the tunnel has ended, unless the person has ended it. Return the exit code."""
     name = tunnel.name if tunnel is not None else "the tunnel"
+    if tunnel is not None and reason != "stopped" and not tunnel.ad_hoc:
+        print_message(f"{name} is in the config file now, and stays", f"tunnelkeeper stop {name}")
     match reason:
         case "interrupted":
             return ExitCode.INTERRUPTED

@@ -70,6 +70,8 @@ class HeldForward:
         if reason == "stopped":
             is_over = ends_at is not None and time.monotonic() >= ends_at - _END_MARGIN
             return "time_passed" if is_over else reason, self._tunnel
+        if self._tunnel is not None and not self._tunnel.ad_hoc:
+            return reason, self._tunnel  # the config file has taken it over
         with suppress(NoSupervisorError, RemoteError, ProtocolError, OSError):
             self._holder.stop([self._name])  # it holds no port any more when this returns
         return reason, self._tunnel
