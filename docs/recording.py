@@ -23,14 +23,13 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from docs.animated_svg import Frame, Pane, Screen, animated_svg, below, beside
+from docs.namespaces import run_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TARGET = Path(__file__).parent / "recording.svg"
 TITLE = "The SSH server is killed and started again; a curl through the tunnel waits for it"
-INSIDE = "--inside"
-NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 SERVER, TARGET_HOST = "relay.example.com", "web.internal"
 HOSTS = f"127.0.0.1 localhost {SERVER}\n127.0.0.2 {TARGET_HOST}\n"
@@ -154,14 +153,8 @@ def _target(number: int) -> str:
 
 
 def main() -> None:
-    """Enter the namespaces, or, within them, record."""
-    if sys.argv[1:] == [INSIDE]:
-        record()
-    elif os.geteuid() != 0:
-        sys.exit("namespaces need root")
-    else:
-        program = [sys.executable, "-m", "docs.recording", INSIDE]
-        sys.exit(subprocess.run([*NAMESPACES, *program], check=False).returncode)
+    """Do it in namespaces of its own."""
+    run_inside("docs.recording", record)
 
 
 def record() -> None:

@@ -24,7 +24,8 @@ from pathlib import Path
 from socket import create_connection
 from typing import TYPE_CHECKING
 
-from docs.recording import INSIDE, NAMESPACES, run
+from docs.namespaces import run_inside
+from docs.recording import run
 from docs.terminal_svg import parse, svg
 
 if TYPE_CHECKING:
@@ -113,14 +114,8 @@ LOADS = {5432: 300_000, 8443: 40_000, 3000: 9_000}
 
 
 def main() -> None:
-    """Enter the namespaces, or, within them, take the screenshot."""
-    if sys.argv[1:] == [INSIDE]:
-        take()
-    elif os.geteuid() != 0:
-        sys.exit("namespaces need root")
-    else:
-        program = [sys.executable, "-m", "docs.screenshots", INSIDE]
-        sys.exit(subprocess.run([*NAMESPACES, *program], check=False).returncode)
+    """Do it in namespaces of its own."""
+    run_inside("docs.screenshots", take)
 
 
 def take() -> None:

@@ -78,7 +78,7 @@ def test_it_shows_all_tunnels_and_reacts_to_keys(sandbox: Sandbox) -> None:
     program, _ = seven_tunnels(sandbox)
     with dashboard(sandbox, program) as terminal:
         screen = terminal.wait_for_text("● 5 up", "↻ 1 backoff", "○ 1 stopped", "tunnels 7", "CPU")
-        for text in ("NAME", "HOST", "FORWARDS", "SINCE", "RTT", "LAST FAILURE"):
+        for text in ("NAME", "HOST", "FORWARDS", "SINCE", "RTT", "REASON"):
             assert text in screen
         for text in ("0.1.0", str(program.config.name)):
             assert text in screen

@@ -30,6 +30,7 @@ class Column:
         width: cells of a column whose texts change often, so that it does not change its width with
             them. 0: as many as the texts need.
         min_width: cells below which a text is no longer useful.
+        reserved: cells that it has as soon as it has a text, so that it does not jump.
         gap: cells before the column. A column of numbers needs fewer, unless it follows a text.
         sort_key: what a click on the title sorts by.
     """
@@ -38,6 +39,7 @@ class Column:
     title: str
     width: int = 0
     min_width: int = 0
+    reserved: int = 0
     is_number: bool = False
     gap: int = 2
     sort_key: SortKey | None = None
@@ -55,7 +57,7 @@ COLUMNS = (
     Column("traffic", "TRAFFIC", 8),
     Column("open", "OPEN", 4, is_number=True, gap=1, sort_key="open"),
     Column("restarts", "RST", 4, is_number=True, gap=1, sort_key="restarts"),
-    Column("failure", "LAST FAILURE", min_width=12, sort_key="failure"),
+    Column("failure", "REASON", min_width=12, reserved=12, sort_key="failure"),
 )
 BY_KEY = {column.key: column for column in COLUMNS}
 
@@ -224,7 +226,7 @@ def _useful_widths(column: Column, rows: Sequence[RowTexts], step: Step) -> list
         return []
     if column.width:
         return [column.width]
-    least = max(len(column.title), min(column.min_width, longest))
+    least = max(len(column.title), column.reserved, min(column.min_width, longest))
     widths = {min(cell.width(SHORTEST), step.limit) for cell in row_cells}
     widths |= {cell.width(step.form) for cell in row_cells if cell.width(step.form) <= step.limit}
     if step.fits_half:
