@@ -55,6 +55,18 @@ def test_a_fault_makes_the_exit_code_one_and_comes_first_with_its_remedy(
     assert "skipped  tunnels (depends on supervisor)" in rest
 
 
+def test_another_config_file_of_the_supervisor_has_a_remedy_of_its_own(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_server(tmp_path / "run" / "control.sock"):
+        code = run([*arguments, "--check", "supervisor"])
+
+    out = capsys.readouterr().out
+    assert code == 1
+    assert "failed   supervisor: " in out
+    assert "tunnelkeeper up --detach" not in out
+
+
 def test_what_the_supervisor_reports_is_part_of_it(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.control.fakes import NOON, a_tunnel
 from tests.e2e.keys import make_key
 from tunnelkeeper.core.diagnosis import Finding, Status
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.core.snapshot import StatusSnapshot, SupervisorSnapshot, TunnelSnapshot
 from tunnelkeeper.doctor import main
 from tunnelkeeper.doctor.context import Machine
@@ -35,8 +36,7 @@ class Patient:
             state_folder=folder / "state",
             units=folder / "units",
             environment={},
-            no_status="no supervisor is running",
-            no_status_remedy="tunnelkeeper up --detach",
+            no_status=Message("no supervisor is running", "tunnelkeeper up --detach"),
             facts=replace(gather_facts(), home=str(self.home)),
             root=folder / "root",
         )

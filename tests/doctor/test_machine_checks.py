@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +34,7 @@ def test_a_clock_that_was_never_set_is_a_failure(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 60.0)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
 
     [(status, text, remedy)] = patient.findings("clock")
 
@@ -71,6 +74,31 @@ def test_a_full_disk_is_a_failure_and_what_needs_it_is_skipped(
     assert (found["disk"].status, found["supervisor"].status) == ("failed", "skipped")
     assert f"the disk of {full_disk} is full" in found["disk"].text
     assert found["disk"].remedy == f"df -h {full_disk}"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"f_flag": os.ST_RDONLY, "f_blocks": 100}, {"f_flag": 0, "f_blocks": 0}],
+    ids=["a read-only image", "a file system without a size"],
+)
+def test_a_file_system_that_has_no_free_space_by_nature_is_not_full(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int]
+) -> None:
+    status = SimpleNamespace(f_bavail=0, f_frsize=4096, f_files=0, f_favail=0, **changes)
+    monkeypatch.setattr(os, "statvfs", lambda _: status)
+
+    assert patient.findings("disk") == []
+
+
+def test_a_command_is_a_remedy_only_where_its_program_is(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 60.0)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+
+    [(_, _, remedy)] = patient.findings("clock")
+
+    assert remedy == "set the clock of this machine, best by NTP"
 
 
 @pytest.mark.parametrize(("limit", "status"), [(60, "failed"), (200, "warning"), (4096, "")])
@@ -127,6 +155,7 @@ def test_a_machine_without_ssh_is_worth_a_word(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine_checks, "obstacle_to_ssh", lambda _: "ssh is not installed")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
 
     [(status, text, remedy)] = patient.findings("ssh_command")
 

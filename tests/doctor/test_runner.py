@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.configuration import Configuration
@@ -99,4 +100,18 @@ async def test_a_check_that_hangs_is_reported_and_the_others_run(
     found = await summary(context, first=hang, second=results(), third=results())
 
     assert found[0] == ("first", "warning", "the check did not end within 0.01 s")
+    assert [each[0] for each in found[1:]] == ["second", "third"]
+
+
+async def test_a_check_that_the_system_refuses_is_reported_and_the_others_run(
+    patient: Patient,
+) -> None:
+    async def fail(_context: Context) -> tuple[Result, ...]:
+        raise PermissionError(errno.EACCES, "Permission denied", "/proc")
+
+    context = Context(patient.machine, Configuration(""), {})
+    found = await summary(context, first=fail, second=results(), third=results())
+
+    refused = "the check was not possible: [Errno 13] Permission denied: '/proc'"
+    assert found[0] == ("first", "warning", refused)
     assert [each[0] for each in found[1:]] == ["second", "third"]

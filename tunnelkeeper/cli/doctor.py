@@ -23,6 +23,7 @@ from tunnelkeeper.control.payloads import LogLines
 from tunnelkeeper.core.diagnosis import Status
 from tunnelkeeper.core.doctor_checks import CHECKS
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.presentation.diagnosis_text import (
     as_objects,
     describe_as_object,
@@ -98,13 +99,13 @@ def command(
     return ExitCode.FAILED if has_failed else ExitCode.OK
 
 
-def _status(settings: Settings) -> tuple[StatusSnapshot | None, str]:
+def _status(settings: Settings) -> tuple[StatusSnapshot | None, Message]:
     """Return what the supervisor of the config file reports, or why it does not."""
     try:
         with settings.client_for_config() as client:
-            return client.status(), ""
-    except (CommandError, NoSupervisorError, ProtocolError, TimeoutError, OSError) as error:
-        return None, str(error)
+            return client.status(), Message("")
+    except (CommandError, NoSupervisorError, RemoteError, ProtocolError, OSError) as error:
+        return None, Message(str(error), getattr(error, "hint", ""))
 
 
 def _log(settings: Settings) -> list[LogRecord]:

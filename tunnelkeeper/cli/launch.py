@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.first_connection import Reason
     from tunnelkeeper.core.forward_spec import TcpAddress
+    from tunnelkeeper.core.message import Message
     from tunnelkeeper.core.resolved_settings import ResolvedTunnel
     from tunnelkeeper.core.secret import Secret
     from tunnelkeeper.core.snapshot import (
@@ -361,7 +362,7 @@ def diagnose(
     names: tuple[str, ...],
     checks: tuple[str, ...],
     status: StatusSnapshot | None,
-    no_status: str,
+    no_status: Message,
 ) -> tuple[Machine, list[Finding]]:
     """Run the checks of doctor. Return what they looked at, and their findings.
 
@@ -379,7 +380,6 @@ def diagnose(
         environment=os.environ,
         status=status,
         no_status=no_status,
-        no_status_remedy="tunnelkeeper up --detach",
     )
     return machine, main.run(machine, names, checks)
 

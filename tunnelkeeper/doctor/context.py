@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.core.configuration import Configuration, Host, Tunnel
 from tunnelkeeper.core.diagnosis import Subject
+from tunnelkeeper.core.message import Message
 from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import lookup_for
 
@@ -31,7 +32,7 @@ class Machine:
     socket: the control socket of this config file's supervisor. state_folder: the folder of the
     log. units: the folder of this user's systemd units. environment: of this process.
     status: what the supervisor reports; None if it was not reached, and then no_status is the
-    reason, with no_status_remedy. root: the root folder.
+    reason. root: the root folder.
     """
 
     config: Path
@@ -40,8 +41,7 @@ class Machine:
     units: Path
     environment: Mapping[str, str]
     status: StatusSnapshot | None = None
-    no_status: str = ""
-    no_status_remedy: str = ""
+    no_status: Message = field(default_factory=lambda: Message(""))
     facts: Facts = field(default_factory=gather_facts)
     root: Path = field(default_factory=lambda: Path("/"))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import shlex
+import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,12 +48,15 @@ async def check_clock(context: Context) -> Iterable[Result]:
     """Compare the clock with the release of this version, and with the config file."""
     now = time.time()
     shown = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    remedy = "sudo timedatectl set-ntp true"
+    remedy = _command_or(
+        "sudo timedatectl set-ntp true", "set the clock of this machine, best by NTP"
+    )
     if now < RELEASED:
         text = f"the clock says {shown}, which is before this version was released"
         return [Result(Status.FAILED, f"{text}; certificates and logs need the right time", remedy)]
     try:
-        ahead = context.machine.config.stat().st_mtime - now
+        status = await asyncio.to_thread(context.machine.config.stat)
+        ahead = status.st_mtime - now
     except OSError:
         return []
     if ahead <= CLOCK_TOLERANCE:
@@ -64,18 +69,20 @@ async def check_disk(context: Context) -> Iterable[Result]:
     """Check that files can be written where the program and ssh keep theirs."""
     folders = [context.machine.config.parent, context.machine.state_folder]
     folders.append(Path(context.machine.facts.home) / ".ssh")
-    return list(_full_disks(dict.fromkeys(map(_existing, folders))))
+    return await asyncio.to_thread(lambda: list(_full_disks(folders)))
 
 
 def _full_disks(folders: Iterable[Path]) -> Iterator[Result]:
     reported: set[int] = set()
-    for folder in folders:
+    for wanted in folders:
         try:
+            folder = _existing(wanted)
             device = folder.stat().st_dev
             found = os.statvfs(folder)
         except OSError:
             continue
-        if device in reported:
+        # An image has no free block, and some file systems of FUSE report no size.
+        if device in reported or found.f_flag & os.ST_RDONLY or not found.f_blocks:
             continue
         reported.add(device)
         free = found.f_bavail * found.f_frsize
@@ -89,7 +96,7 @@ def _full_disks(folders: Iterable[Path]) -> Iterator[Result]:
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
+    """Return the folder, or the nearest one above it that exists. Raises OSError."""
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
@@ -114,7 +121,8 @@ async def check_ssh_command(context: Context) -> Iterable[Result]:
     results = []
     if (obstacle := obstacle_to_ssh(context.machine.facts)) is not None:
         text = f"{obstacle}; ssh_config is read without it, except for two rare features"
-        results.append(Result(Status.INFO, text, "sudo apt install openssh-client"))
+        remedy = _command_or("sudo apt install openssh-client", "install OpenSSH's client")
+        results.append(Result(Status.INFO, text, remedy))
     slowest, name = max(
         ((found.seconds, name) for name, found in context.lookups.items()), default=(0.0, "")
     )
@@ -125,3 +133,9 @@ async def check_ssh_command(context: Context) -> Iterable[Result]:
             Result(Status.WARNING, text, f"ssh -vG {shlex.quote(host)}", Subject((name,)))
         )
     return results
+
+
+def _command_or(command: str, sentence: str) -> str:
+    """Return the command if this machine has its program, or else the sentence."""
+    program = command.removeprefix("sudo ").partition(" ")[0]
+    return command if shutil.which(program) else sentence

@@ -14,6 +14,7 @@ from tunnelkeeper.core.diagnosis import (
     cause_of_skip,
     sort_findings,
 )
+from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,8 @@ async def _results(
             results = list(await examine[check.name](context))
     except TimeoutError:
         return [Result(Status.WARNING, f"the check did not end within {TIME_LIMIT:g} s")]
+    except OSError as error:  # TimeoutError is one too
+        return [Result(Status.WARNING, printable(f"the check was not possible: {error}", 1000))]
     return [
         _skip(cause, result)
         if result.status is Status.FAILED

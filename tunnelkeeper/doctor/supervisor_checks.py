@@ -33,8 +33,8 @@ async def check_supervisor(context: Context) -> Iterable[Result]:
     if machine.status is not None:
         return []
     if not any(tunnel.autostart for tunnel in context.configuration.tunnels.values()):
-        return [Result(Status.INFO, f"{machine.no_status}; no tunnel starts by itself")]
-    return [Result(Status.FAILED, machine.no_status, machine.no_status_remedy)]
+        return [Result(Status.INFO, f"{machine.no_status.text}; no tunnel starts by itself")]
+    return [Result(Status.FAILED, machine.no_status.text, machine.no_status.hint)]
 
 
 async def check_control_socket(context: Context) -> Iterable[Result]:

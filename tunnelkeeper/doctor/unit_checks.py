@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.doctor.context import Context
 
+_BOOTED = "run/systemd/system"
+"""The folder that exists where systemd is the init process (sd_booted(3)); it is in few containers
+and not on macOS."""
+
 _AGENT_VARIABLE = re.compile(r'^Environment=.*?"?SSH_AUTH_SOCK=', re.MULTILINE)
 
 
 async def check_unit(context: Context) -> Iterable[Result]:
     """Check the unit of the supervisor, and what systemd makes of it."""
     if SUPERVISOR not in unit_files.own_units(context.machine.units):
+        if not (context.machine.root / _BOOTED).is_dir():
+            return []
         text = "no unit is installed, so nothing starts the tunnels at boot"
         return [Result(Status.INFO, text, "tunnelkeeper units install --now")]
     return await asyncio.to_thread(lambda: list(_unit_results(context)))
