@@ -365,3 +365,15 @@ def test_an_import_lists_what_was_written_dropped_and_left_out(tool: Tool, home:
     [tunnel] = result["tunnels"]
     assert (tunnel["action"], tunnel["table"]["host"]) == ("added", "a")
     assert "shell" in result["not_imported"][0]["reason"]
+
+
+@pytest.mark.parametrize("command", ["check", "show", "add"])
+def test_a_path_that_is_no_utf_8_is_escaped(tool: Tool, command: str) -> None:
+    path = tool.home / "\udcff.toml"
+    path.write_text(CONFIG.replace("1080", "0"))
+    words = {"check": [], "show": ["db"], "add": ["web", "relay", "-D", "1082"]}[command]
+
+    done = tool("--config", str(path), command, *words, "--json")
+
+    assert done.code == 2
+    assert "\\udcff.toml" in json.dumps(json.loads(done.out), ensure_ascii=False)

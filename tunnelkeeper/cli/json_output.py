@@ -74,14 +74,33 @@ def print_json(ctx: click.Context, error: ErrorReport | None) -> None:
     value = output.result
     if error is not None:
         value = _with_error(value, error)
-    text = msgspec.json.encode(value)
+    text = _encoded(value)
     click.echo(text if output.is_stream else msgspec.json.format(text))
 
 
 def _with_error(value: object, error: ErrorReport) -> object:
     """Return a result with the field `error`. One that is a list has no fields and is returned."""
-    fields = msgspec.json.decode(msgspec.json.encode(value)) if value is not None else {}
+    fields = msgspec.json.decode(_encoded(value)) if value is not None else {}
     return {**fields, "error": error} if isinstance(fields, dict) else value
+
+
+def _encoded(value: object) -> bytes:
+    """Return a value as JSON. The bytes of a path that are no UTF-8 are escaped, as in messages."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_escaped(msgspec.to_builtins(value)))
+
+
+def _escaped(value: object) -> object:
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case list() | tuple():
+            return [_escaped(each) for each in value]
+        case dict():
+            return {_escaped(key): _escaped(each) for key, each in value.items()}
+    return value
 
 
 def _output(ctx: click.Context) -> _Output:
