@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.daemon.harness import SupervisorHarness, supervisor_harness
 from tests.fake_clock import FakeClock, until
 from tests.tunnel.fake_ssh import make_host
 from tunnelkeeper.core.forward_spec import parse_local, parse_remote, parse_socks
@@ -16,6 +17,7 @@ from tunnelkeeper.tunnel.connection_user import keep_in_use
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tunnelkeeper.core.forward_spec import Forward
 
@@ -165,3 +167,35 @@ async def test_it_ends_with_the_connection(keeper: Keeper) -> None:
     await until(lambda: not keeper.clock.timers)
 
     assert keeper.forwards[0].used == 0
+
+
+async def connect(harness: SupervisorHarness) -> None:
+    while len(harness.pool.pending_attempts) < 2:
+        await harness.clock.advance(1)  # the first retry
+    for attempt in list(harness.pool.pending_attempts):
+        attempt.succeed()
+    for name in ("a", "b"):
+        await harness.wait_for_state(name, "up")
+
+
+async def test_a_server_that_restarts_is_not_taken_for_one_that_closes_unused_connections(
+    tmp_path: Path,
+) -> None:
+    keys = 'host = "relay", remote ='
+    file = f"[tunnels]\na = {{ {keys} '2201:b:22' }}\nb = {{ {keys} '2202:b:22' }}\n"
+    async with supervisor_harness(tmp_path, file) as harness:
+        await harness.supervisor.start(["a", "b"], None)
+        await connect(harness)
+        for connection in list(harness.pool.open_connections):
+            connection.unused_seconds = 300.0
+            connection.lose()
+        await until(lambda: not harness.pool.open_connections)
+        await connect(harness)
+        assert "closes connections that have no channel" not in harness.log.getvalue()
+
+        for connection in list(harness.pool.open_connections):
+            connection.unused_seconds = 300.0
+            connection.lose()
+        await until(
+            lambda: "closes connections that have no channel after 5m" in harness.log.getvalue()
+        )

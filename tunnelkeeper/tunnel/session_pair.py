@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -76,6 +77,7 @@ class SessionPair:
         self._send = send
         self._last_ended: Session | None = None
         self._tasks: dict[Session, asyncio.Task[Failure]] = {}
+        self._last_unused: tuple[str, float | None] = ("", None)
 
     # -- commands of the lifecycle -----------------------------------------------------------
 
@@ -160,12 +162,19 @@ class SessionPair:
             )
 
     def on_connection_ended(self, connection: Connection) -> None:
-        """Learn whether its server closes connections without channels."""
+        """Learn whether its server closes connections without channels.
+
+        A server that restarts ends those of several tunnels at once, after the same time; so each
+        tunnel compares its own connections.
+        """
         known = self._context.ssh_context.unused_timeouts
         host = str(connection.host)
-        before = known.get(host, UnusedTimeout())
+        last_host, last = self._last_unused
+        shared = known.get(host, UnusedTimeout())
+        before = replace(shared, last=last if host == last_host else None)
         unused = connection.unused_seconds if connection.was_closed_by_server else None
         known[host] = before.after_end(unused)
+        self._last_unused = host, known[host].last
         seconds = known[host].seconds
         if seconds is not None and before.seconds is None:
             self._context.event_log.write(
