@@ -66,7 +66,7 @@ WRONG_CALLS = {
         "name a file in it with --config or $TUNNELKEEPER_CONFIG",
     ),
     "--config {home}/no.toml show db": (
-        "{home}/no.toml:1: Invalid value",
+        "{home}/no.toml:1: invalid value",
         "write strings in quotes, and true and false without",
     ),
     "logs db": (START, "tunnelkeeper up --detach"),

@@ -92,17 +92,17 @@ def test_the_text_of_the_error_lists_its_problems() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a = 1\na = 2\n", "t:2: Cannot overwrite a value\n  hint: the key is defined twice"),
+        ("a = 1\na = 2\n", "t:2: cannot overwrite a value\n  hint: the key is defined twice"),
         (
             "[hosts]\n\n[hosts]\n",
-            "t:3: Cannot declare ('hosts',) twice\n  hint: the table is defined twice",
+            "t:3: cannot declare hosts twice\n  hint: the table is defined twice",
         ),
         (
             "\nhost = relay\n",
-            "t:2: Invalid value\n  hint: write strings in quotes, and true and false",
+            "t:2: invalid value\n  hint: write strings in quotes, and true and false",
         ),
-        ("[hosts\n", "t:1: Expected ']' at the end of a table declaration"),
-        ("a = 1\nb = [1,\n\n", "t:2: Invalid value"),
+        ("[hosts\n", "t:1: expected ']' at the end of a table declaration"),
+        ("a = 1\nb = [1,\n\n", "t:2: invalid value"),
         ("a = " + "[" * 5000, "t:1: brackets are nested too deeply"),
         ("a = " + "9" * 5000, "t: a number has thousands of digits"),
     ],

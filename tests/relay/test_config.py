@@ -262,7 +262,7 @@ def test_all_problems_of_a_file_are_named_together() -> None:
         ("[limits]\nmax_startups = true", 'expected "begin:rate:full" in quotes, got true'),
         ("[limits]\nmax_startups = -1", "expected begin:rate:full"),
         ("[limits]\nkeepalive_count_max = 0", "to send none: keepalive_interval = 0"),
-        ("[limits", "Expected ']'"),
+        ("[limits", "expected ']'"),
     ],
 )
 def test_a_problem_names_the_expected_value(text: str, reason: str) -> None:

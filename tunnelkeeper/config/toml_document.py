@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_QUOTED = re.compile(r"'([^']*)'")
+_KEY_TUPLE = re.compile(r"\('[^)]*'\,?\)")  # tomllib shows the path of a key as a tuple
 _SYNTAX_HINTS = {
     "Invalid value": "write strings in quotes, and true and false without",
     "Cannot overwrite a value": "the key is defined twice: remove one of them",
@@ -136,4 +138,6 @@ def _syntax_problem(error: tomllib.TOMLDecodeError, text: str, path: str) -> Pro
     if match := _AT_LINE.search(message):
         line, message = int(match[1]), message[: match.start()]
     hints = [hint for start, hint in _SYNTAX_HINTS.items() if message.startswith(start)]
-    return Problem(path, line, "", printable(message), "; ".join(hints))
+    message = _KEY_TUPLE.sub(lambda found: ".".join(_QUOTED.findall(found[0])), message)
+    text = printable(message[:1].lower() + message[1:])
+    return Problem(path, line, "", text, "; ".join(hints))
