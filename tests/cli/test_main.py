@@ -318,3 +318,13 @@ def test_an_option_overrides_the_environment(tool: Tool, server: RunningServer) 
 
     assert tool("--socket", str(tool.home / "other.sock"), "status").code == 3
     assert tool("status").code == 0
+
+
+@pytest.mark.parametrize("words", [("status",), ("wait", "db"), ("logs",), ()])
+@pytest.mark.usefixtures("server")
+def test_tunnels_of_another_config_file_are_not_shown(tool: Tool, words: tuple[str, ...]) -> None:
+    done = tool("--config", "other.toml", *words)
+
+    assert (done.code, done.out) == (1, "")
+    assert "a supervisor is running already with " in done.err
+    assert "hint: leave out --config for that one" in done.err

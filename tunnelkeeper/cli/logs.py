@@ -68,7 +68,7 @@ def command(
         click.echo(msgspec.json.encode(record) if is_requested() else format_lines(record, utc=utc))
 
     try:
-        client = settings.client()
+        client = settings.client_for_config()
     except NoSupervisorError:
         past = past_log.find_past_log(os.environ, settings.socket, names, lines)
         if past is None:

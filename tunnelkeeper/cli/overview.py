@@ -26,7 +26,7 @@ def print_overview(ctx: click.Context, settings: Settings) -> None:
     Raises OSError, ProtocolError and TimeoutError if it is not known whether a supervisor runs.
     """
     try:
-        settings.client().close()
+        settings.client_for_config().close()
     except NoSupervisorError:
         _describe_file(settings)
     else:

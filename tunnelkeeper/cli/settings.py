@@ -122,5 +122,6 @@ class OtherConfigError(CommandError):
     def __init__(self, held: Path, wanted: Path) -> None:
         super().__init__(
             f"a supervisor is running already with {held}, not {wanted}",
-            hint="for a second supervisor, choose another socket with --socket PATH",
+            hint="leave out --config for that one; for another, choose its socket with --socket "
+            "PATH",
         )

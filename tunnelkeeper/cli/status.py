@@ -66,7 +66,7 @@ def command(settings: Settings, names: tuple[str, ...], output: str | None, watc
         raise click.UsageError("--json and --output wide exclude each other")
     if watch:
         return _watch_status(settings, names, output)
-    with settings.client() as client:
+    with settings.client_for_config() as client:
         result = client.call("status", names=expand_names(client, names) or None)
     snapshot = msgspec.json.decode(result, type=StatusSnapshot)
     set_result(result)
@@ -82,7 +82,7 @@ def _watch_status(settings: Settings, names: tuple[str, ...], output: str | None
     if output is not None:
         raise HintedUsageError("--watch fits its table to the terminal", "use --output without it")
 
-    with settings.client() as client:
+    with settings.client_for_config() as client:
         return _exit_code(_watch(client, expand_names(client, names) or None))
 
 

@@ -60,7 +60,7 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
     def holds(tunnel: TunnelSnapshot) -> bool:
         return tunnel.state == wanted
 
-    with settings.client() as client:
+    with settings.client_for_config() as client:
         try:
             names = tuple(expand_names(client, names))
             seen = wait_until(client, names, holds, deadline)
