@@ -50,7 +50,7 @@ def test_a_key_with_a_passphrase_blocks_the_tunnel(sandbox: Sandbox) -> None:
 
     assert blocked.failure is not None
     assert str(key) in blocked.failure.message + blocked.failure.hint
-    assert "ssh-add" in blocked.failure.hint
+    assert blocked.failure.hint == "tunnelkeeper unlock t"
 
 
 def test_a_key_that_others_can_read_is_refused_until_its_mode_is_fixed(sandbox: Sandbox) -> None:

@@ -203,7 +203,9 @@ def test_a_proxy_command_ends_with_the_supervisor(
 
 def test_a_proxy_command_gets_the_signals_that_ssh_gives_it(sandbox: Sandbox) -> None:
     report = sandbox.directory / "report"
-    command = f"""sh -c 'grep "^Sig\\(Ign\\|Blk\\)" /proc/self/status > {report}; exit 1'"""
+    grep = 'grep "^Sig\\(Ign\\|Blk\\)" /proc/self/status'
+    # Whole, because the next attempt may write it while it is read.
+    command = f"sh -c '{grep} > {report}.new; mv {report}.new {report}; exit 1'"
     ssh = sandbox.ssh(1, "-o", f"ProxyCommand={command}", f"{USER}@127.0.0.1")
     subprocess.run(ssh, capture_output=True, check=False)
     expected = report.read_text()
