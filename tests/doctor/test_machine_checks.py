@@ -142,13 +142,22 @@ def test_a_host_that_cannot_be_looked_up_is_a_failure_of_its_tunnel_alone(
     ]
 
 
-def test_a_slow_lookup_is_a_warning(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_lookup_is_a_warning_with_the_command_that_shows_where_it_waits(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(machine_checks, "SLOW_LOOKUP", 0.0)
+    text = patient.machine.config.read_text()
+    patient.machine.config.write_text(
+        text.replace('"relay.ex', '"you@relay.ex').replace('.com"', '.com:2222"')
+    )
 
     [(status, text, remedy)] = patient.findings("ssh_command")
 
-    assert (status, remedy) == ("warning", "ssh -vG relay.example.com")
-    assert text.startswith("looking relay.example.com up takes ")
+    assert (status, remedy) == (
+        "warning",
+        "ssh -v -G -N -F none -l you -p 2222 -- relay.example.com",
+    )
+    assert text.startswith("looking you@relay.example.com:2222 up takes ")
 
 
 def test_a_machine_without_ssh_is_worth_a_word(

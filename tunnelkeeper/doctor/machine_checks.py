@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.diagnosis import Result, Status, Subject
+from tunnelkeeper.core.host_spec import parse_host_spec
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.fd_limits import RESERVE
 from tunnelkeeper.presentation.formatting import format_size
-from tunnelkeeper.sshconfig.ssh_g import obstacle_to_ssh
+from tunnelkeeper.sshconfig.lookup import source_for
+from tunnelkeeper.sshconfig.lookup_request import Request
+from tunnelkeeper.sshconfig.ssh_g import obstacle_to_ssh, verbose_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -129,9 +132,14 @@ async def check_ssh_command(context: Context) -> Iterable[Result]:
     if slowest > SLOW_LOOKUP:
         host = context.tunnels[name].host
         text = f"looking {host} up takes {slowest:.1f} s: `Match exec` or a name server is slow"
-        results.append(
-            Result(Status.WARNING, text, f"ssh -vG {shlex.quote(host)}", Subject((name,)))
+        spec = parse_host_spec(host)
+        request = Request(
+            spec.host,
+            spec.user,
+            spec.port,
+            source_for(context.configuration, context.machine.facts),
         )
+        results.append(Result(Status.WARNING, text, verbose_command(request), Subject((name,))))
     return results
 
 

@@ -74,7 +74,7 @@ class SshQuery:
             except TimeoutError:
                 raise SshConfigError(
                     f"ssh took more than {self._timeout:g} s to look {request.host} up",
-                    f"see where it waits: {shlex.join([*command[:1], '-v', *command[1:]])}",
+                    verbose_command(request, self._program),
                     temporary=True,
                 ) from None
             except OSError as error:
@@ -122,6 +122,12 @@ def command_line(request: Request, program: str = SSH) -> list[str]:
     for keyword, value in request.options:
         command += ["-o", f"{keyword}={value}"]
     return [*command, "--", request.host, *request.command]
+
+
+def verbose_command(request: Request, program: str = SSH) -> str:
+    """Return the command, to paste, that shows what `ssh -G` does."""
+    command = command_line(request, program)
+    return shlex.join([*command[:1], "-v", *command[1:]])
 
 
 async def _run(command: list[str], timeout: float) -> tuple[int, str, str]:
