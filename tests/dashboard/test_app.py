@@ -109,7 +109,7 @@ async def test_the_command_line_completes_and_runs_a_command(path: Path) -> None
         terminal.press(" aw\t\r")
         await terminal.wait_for("restart away: requested")
         terminal.press(":nonsense\r")
-        await terminal.wait_for("no command 'nonsense'")
+        await terminal.wait_for("no such command 'nonsense'")
         await wait_for_requests(fake, ("restart", ["away"]))
 
 

@@ -58,11 +58,11 @@ def test_a_line_is_parsed(line: str, command: Command) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("restrat db", "no command 'restrat'; did you mean 'restart'"),
+        ("restrat db", "no such command 'restrat'; did you mean 'restart'"),
         ("stop sparre", "no tunnel is named 'sparre'; did you mean 'spare'"),
         ("stop group=home", "no tunnel is in group 'home'"),
         ("sort colour", "no column is named 'colour'"),
-        ("s", "no command 's'"),
+        ("s", "no such command 's'"),
     ],
 )
 def test_an_invalid_line_is_refused_with_a_suggestion(line: str, message: str) -> None:

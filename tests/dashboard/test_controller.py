@@ -233,7 +233,7 @@ def test_an_invalid_command_shows_an_error() -> None:
     assert harness.ui_state.mode == Typing("command")
     harness.controller.on_text_accepted("explode")
 
-    assert "no command 'explode'" in harness.lines()[-1]
+    assert "no such command 'explode'" in harness.lines()[-1]
 
 
 # -- panes -----------------------------------------------------------------------------------------

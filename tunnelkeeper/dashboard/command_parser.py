@@ -123,7 +123,7 @@ def parse(line: str, model: Model) -> Command:
             return Fold(_parse_group(rest, model), folding == "fold")
         case "edit" | "problems" | "reload" | "help" | "quit" as simple:
             return SimpleCommand(simple)
-    raise UnknownCommandError(f"no command {word!r}{_suggestion(word, COMMAND_NAMES)}")
+    raise UnknownCommandError(f"no such command {word!r}{_suggestion(word, COMMAND_NAMES)}")
 
 
 def expand_name(word: str) -> str:
