@@ -84,3 +84,14 @@ def test_a_message_is_printed_as_one_escaped_line() -> None:
         format_lines(LogRecord(NOON, "error", "db", "a\nb\x1b[m"))
         == f"{NOON} error   db: a\\nb\\x1b[m"
     )
+
+
+def test_lines_are_wrapped_at_blanks_for_a_terminal_and_commands_are_not() -> None:
+    record = LogRecord(NOON, "info", "db", "the host key is not known", "tunnelkeeper trust db")
+
+    assert format_lines(record, 44, utc=True).splitlines() == [
+        f"{NOON} info    db: the host",
+        "    key is not known",
+        f"{NOON} info    db:   hint:",
+        "    tunnelkeeper trust db",
+    ]

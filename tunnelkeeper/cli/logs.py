@@ -13,11 +13,14 @@ from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option
 from tunnelkeeper.cli.message_output import print_message
 from tunnelkeeper.cli.names import expand_names
+from tunnelkeeper.cli.styled_lines import terminal_width
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.presentation.formatting import record_lines
+from tunnelkeeper.presentation.message_lines import is_command
+from tunnelkeeper.presentation.text_layout import wrap_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +68,10 @@ def command(
     """
 
     def show(record: LogRecord) -> None:
-        click.echo(msgspec.json.encode(record) if is_requested() else format_lines(record, utc=utc))
+        if is_requested():
+            click.echo(msgspec.json.encode(record))
+        else:
+            click.echo(format_lines(record, terminal_width(), utc=utc))
 
     try:
         client = settings.client_for_config()
@@ -107,6 +113,11 @@ def _records(client: Client, names: list[str], lines: int, *, follow: bool) -> I
                 yield event.record
 
 
-def format_lines(record: LogRecord, *, utc: bool = False) -> str:
-    """Return a record in the format of the supervisor's log, each line cut and escaped."""
-    return "\n".join(printable(line, LINE_LIMIT) for line in record_lines(record, utc=utc))
+def format_lines(record: LogRecord, cells: int | None = None, *, utc: bool = False) -> str:
+    """Return a record in the format of the supervisor's log, each line cut and escaped.
+
+    cells: the width of the terminal, or None for lines that are not wrapped.
+    """
+    lines = [printable(line, LINE_LIMIT) for line in record_lines(record, utc=utc)]
+    commands = [record.hint] if is_command(record.hint) else []
+    return "\n".join(wrap_lines(lines, cells, commands))

@@ -21,12 +21,17 @@ _COMMAND = re.compile(
 """How hints begin that are a command. It stays on one line, so that it can be pasted."""
 
 
+def is_command(hint: str) -> bool:
+    """Return whether a hint is a command to paste, not a sentence."""
+    return _COMMAND.match(hint) is not None
+
+
 def wrap_hint(label: str, hint: str, cells: int | None) -> list[str]:
     """Return the lines of a hint behind its label. Further lines begin below the hint.
 
     cells: the width of the terminal, or None for one line.
     """
-    if _COMMAND.match(hint):
+    if is_command(hint):
         return [label + hint]
     return wrap_lines([label + hint], cells, indent=len(label))
 
