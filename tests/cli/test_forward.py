@@ -47,6 +47,18 @@ def test_the_supervisor_holds_the_tunnel_as_long_as_the_command_runs(
     assert opened(server) == OpenParams(table, None, 7200, bound_to_connection=True)
 
 
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="the system has no such clock")
+def test_a_tunnel_that_ended_during_a_suspend_was_not_stopped_by_another_command(
+    tool: Tool, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter((1000.0, 1000.0 + 7200))
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: next(times))
+    server.publish(RemovedEvent("relay"), after_subscription=True)
+    done = tool(*LINE, "--for", "2h")
+
+    assert (done.code, done.err) == (0, "relay has ended after 2h\n")
+
+
 def test_a_tunnel_that_cannot_come_up_ends_the_command(tool: Tool, server: RunningServer) -> None:
     server.fake.opened_state = "connecting"
     failed = a_tunnel("relay", "blocked", failure=DENIED, ad_hoc=True)

@@ -15,7 +15,7 @@ from tunnelkeeper.cli.answering import no_questions, person_at_terminal
 from tunnelkeeper.cli.detached_forward import open_detached
 from tunnelkeeper.cli.duration_option import Seconds, parse_duration
 from tunnelkeeper.cli.forward_view import view_for
-from tunnelkeeper.cli.held_forward import HeldForward
+from tunnelkeeper.cli.held_forward import HeldForward, passed_seconds
 from tunnelkeeper.cli.json_output import is_requested, json_option
 from tunnelkeeper.cli.json_output import request as request_json
 from tunnelkeeper.cli.message_output import print_failures, print_message
@@ -210,7 +210,7 @@ def _follow(
 ) -> tuple[Reason, TunnelSnapshot | None]:
     """Show the tunnel until it ends or has to."""
     seconds = request.for_seconds
-    ends_at = None if seconds is None else time.monotonic() + seconds
+    ends_at = None if seconds is None else passed_seconds() + seconds
     forward = HeldForward(held.client, held.name, view)
     while True:
         try:

@@ -26,6 +26,14 @@ _END_MARGIN = 2.0
 """Seconds by which the time in a snapshot, which is rounded, may differ from the end."""
 
 
+def passed_seconds() -> float:
+    """Return a time in seconds that counts while the machine is suspended, as for a tunnel's end.
+
+    A system without such a clock has the monotonic one.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class TerminatedError(BaseException):
     """Raised by SIGTERM, so that the tunnel is closed first."""
 
@@ -53,7 +61,7 @@ class HeldForward:
         Args:
             follower: A connection that has subscribed.
             timeout: Seconds in which it has to come up; None for no limit.
-            ends_at: When its time has passed, in monotonic seconds; None for no such time.
+            ends_at: When its time has passed, by `passed_seconds`; None for no such time.
             asks: Whether to ask what it needs to know, if there is a terminal.
 
         Returns: Why it ends, and its last snapshot.
@@ -68,7 +76,7 @@ class HeldForward:
             except TerminatedError:
                 reason = "terminated"
         if reason == "stopped":
-            is_over = ends_at is not None and time.monotonic() >= ends_at - _END_MARGIN
+            is_over = ends_at is not None and passed_seconds() >= ends_at - _END_MARGIN
             return "time_passed" if is_over else reason, self._tunnel
         if self._tunnel is not None and not self._tunnel.ad_hoc:
             return reason, self._tunnel  # the config file has taken it over
