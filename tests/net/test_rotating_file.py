@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tunnelkeeper.net import rotating_file
+from tunnelkeeper.net.file_creation import PlantedFileError
 from tunnelkeeper.net.line_writer import LineWriter
 from tunnelkeeper.net.rotating_file import RotatingFileSink, old_file
 
@@ -202,6 +203,18 @@ def test_the_target_of_a_link_is_rotated_and_the_link_stays(log: Log, tmp_path: 
         "real.log",
         "real.log.1",
     ]
+
+
+def test_a_link_that_another_user_may_have_planted_is_not_followed(tmp_path: Path) -> None:
+    folder, target = tmp_path / "shared", tmp_path / "target"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "t.log").symlink_to(target)
+
+    with pytest.raises(PlantedFileError):
+        RotatingFileSink(folder / "t.log", followers=[]).write(LINE, INFO)
+
+    assert not target.exists()
 
 
 def test_a_device_is_never_rotated() -> None:

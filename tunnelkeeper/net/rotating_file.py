@@ -46,8 +46,8 @@ class RotatingFileSink(FileSink):
         old_files: int = OLD_FILES,
         followers: Sequence[int] = _STANDARD_DESCRIPTORS,
     ) -> None:
-        # A link, such as one to another disk, stays; its target is rotated.
-        super().__init__(Path(os.path.realpath(path)))
+        super().__init__(path)
+        self._name = path
         self._size_limit = size_limit
         self._old_files = old_files
         self._followers = followers
@@ -67,6 +67,14 @@ class RotatingFileSink(FileSink):
             except OSError:
                 self._rotates_at = size + self._size_limit // 10  # not with each line
         super().write(line, level)
+
+    def _open(self, flags: int = 0) -> DescriptorSink:
+        """Open the file by its name, in which a link that others may have planted is refused."""
+        self._path = self._name
+        sink = super()._open(flags)
+        # A link, such as one to another disk, stays; its target is rotated.
+        self._path = Path(os.path.realpath(self._name))
+        return sink
 
     def _rotate(self) -> None:
         """Rename the files and open a new one. Raises OSError; then lines go to the same file."""
