@@ -181,7 +181,7 @@ async def test_refused_keys_beside_passwords_stay_a_refused_login_without_a_pers
     script.decide = lambda *_: False
     failure = await failure_of(server.host(), context=context)
     assert failure.cause is Cause.AUTH  # it retries: an administrator may restore the key
-    assert failure.hint.endswith(". Or log in by a password: tunnelkeeper restart t")
+    assert failure.hint.endswith(". Or log in by a password: `tunnelkeeper restart t`")
     assert script.begun == ["none", "publickey", "publickey"]
     async with person(context, None, None):
         failure = await failure_of(server.host(), context=context)
