@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.cli.json_output import print_text
+from tunnelkeeper.cli.message_output import print_sentence
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, CommandError
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.control.client_errors import NoSupervisorError, RemoteError
@@ -132,5 +132,5 @@ def reload_supervisor(settings: Settings) -> tuple[Client, list[str]] | None:
             hint=getattr(error, "hint", ""),
         ) from error
     text = printable("; ".join(changes) or "nothing changed", 1000)
-    print_text(f"the running supervisor has reloaded the file: {text}")
+    print_sentence(f"the running supervisor has reloaded the file: {text}")
     return client, changes

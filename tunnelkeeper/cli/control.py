@@ -11,6 +11,7 @@ from tunnelkeeper import paths
 from tunnelkeeper.cli.answering import asking, no_questions
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
+from tunnelkeeper.cli.message_output import print_sentence
 from tunnelkeeper.cli.names import expand_names
 from tunnelkeeper.cli.results import Reloaded, Restarted, Stopped
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
@@ -50,7 +51,7 @@ def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
     with settings.client_for_config(WORK_TIMEOUT) as client:
         if names or group is not None:
             stopped = client.stop(expand_names(client, names), group)
-            print_text(f"stopped {join_names(stopped)}")
+            print_sentence(f"stopped {join_names(stopped)}")
             set_result(Stopped(stopped))
         else:
             service = systemctl.service_of(client.version().pid)
@@ -89,7 +90,7 @@ def restart(
         raise HintedUsageError(message, "tunnelkeeper restart NAME")
     with settings.client_for_config(WORK_TIMEOUT) as client:
         restarted = client.restart(expand_names(client, names), group, graceful=graceful)
-        print_text(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")
+        print_sentence(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")
         set_result(Restarted(restarted, graceful))
         with asking(client, restarted, asks=not (batch or is_requested())) as answers:
             if answers is NO_ANSWERS:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tunnelkeeper.cli.json_output import print_text
+from tunnelkeeper.cli.styled_lines import terminal_width
 from tunnelkeeper.core.message import Message
 from tunnelkeeper.presentation.message_lines import wrap_message
+from tunnelkeeper.presentation.text_layout import wrap_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +37,11 @@ def print_failures(tunnel: TunnelSnapshot) -> None:
     from tunnelkeeper.presentation.tunnel_text import describe
 
     print_messages(describe(tunnel))
+
+
+def print_sentence(text: str) -> None:
+    """Print a result on standard output, wrapped on a terminal, unless JSON is requested."""
+    print_text("\n".join(wrap_lines([text], terminal_width())))
 
 
 def _width() -> int | None:

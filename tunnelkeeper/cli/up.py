@@ -14,7 +14,7 @@ from tunnelkeeper.cli import background, launch, wait
 from tunnelkeeper.cli.answering import asking, asking_beside, no_questions
 from tunnelkeeper.cli.help_text import TunnelsCommand
 from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
-from tunnelkeeper.cli.message_output import print_failures, print_message
+from tunnelkeeper.cli.message_output import print_failures, print_message, print_sentence
 from tunnelkeeper.cli.names import expand, expand_names
 from tunnelkeeper.cli.results import Started
 from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
@@ -246,7 +246,7 @@ def print_results(tunnels: dict[str, TunnelSnapshot]) -> int:
     up = [tunnel.name for tunnel in tunnels.values() if tunnel.state == "up"]
     late = [tunnel for tunnel in tunnels.values() if tunnel.state != "up"]
     if up or not late:
-        print_text(f"up: {join_names(up)}")
+        print_sentence(f"up: {join_names(up)}")
     for tunnel in late:
         print_failures(tunnel)
     return ExitCode.FAILED if late else ExitCode.OK
