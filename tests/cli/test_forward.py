@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.control.fakes import REFUSED, RunningServer, a_tunnel
+from tunnelkeeper.cli import background
 from tunnelkeeper.cli.settings import Settings
+from tunnelkeeper.control.client import Client
 from tunnelkeeper.control.client_errors import NoSupervisorError
 from tunnelkeeper.control.payloads import OpenParams, RemovedEvent, TunnelEvent
 from tunnelkeeper.core.message import Message
@@ -18,8 +20,10 @@ from tunnelkeeper.core.snapshot import FailureSnapshot
 from tunnelkeeper.importing import config_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Tool
-    from tunnelkeeper.control.client import Client
+
 
 LINE = ("forward", "relay", "-L", "5432:db:5432")
 TABLE: dict[str, object] = {"host": "relay", "local": ["5432:db:5432"]}
@@ -257,6 +261,29 @@ def test_keep_refuses_a_name_of_the_file_before_anything_is_opened(
     assert done.code == 2
     assert "has a tunnel db already" in done.err
     assert server.fake.requests == []
+
+
+def test_an_interrupted_command_ends_the_supervisor_that_it_has_started(
+    tool: Tool, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Started:
+        def client(self, socket: Path, _deadline: float) -> Client:
+            return Client(socket)
+
+    def find_none(*_arguments: object) -> Client:
+        raise NoSupervisorError(tool.socket)
+
+    def interrupt(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    server.fake.tunnels.clear()
+    monkeypatch.setattr(Settings, "client_for_config", find_none)
+    monkeypatch.setattr(background, "start", lambda *_: Started())
+    monkeypatch.setattr(Client, "open", interrupt)
+    done = tool(*LINE, "--detach")
+
+    assert done.code == 130
+    assert server.fake.has_ended.is_set()
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def _supervisor(settings: Settings, deadline: float) -> Iterator[Client]:
             yield client
         except NoSupervisorError:
             raise started.start_error() from None
-        except (RemoteError, CommandError):
+        except BaseException:
             with suppress(NoSupervisorError, RemoteError, ProtocolError, OSError):
                 if not any(tunnel.wanted for tunnel in client.status().tunnels):
                     client.shutdown()

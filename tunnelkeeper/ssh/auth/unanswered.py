@@ -50,7 +50,9 @@ def with_alternatives(failure: Failure, answers: LoginAnswers) -> Failure:
         hint = f"turn BatchMode off, then: {command}" if command else "turn BatchMode off"
         return replace(failure, message=f"{message} allows no questions", hint=hint)
     if answers.could_ask and command:
-        return replace(failure, hint=f"{failure.hint}. Or log in by {answers.asked_for}: `{command}`")
+        return replace(
+            failure, hint=f"{failure.hint}. Or log in by {answers.asked_for}: `{command}`"
+        )
     return failure
 
 
