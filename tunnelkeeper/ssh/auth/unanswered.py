@@ -47,7 +47,7 @@ def with_alternatives(failure: Failure, answers: LoginAnswers) -> Failure:
     command = answers.unlock_command.replace(" unlock ", " restart ", 1)  # no question rests
     if answers.is_forbidden:
         message = f"{failure.message}; the server asks for {answers.asked_for}, and BatchMode"
-        hint = f"turn BatchMode off, then: {command}" if command else "turn BatchMode off"
+        hint = f"turn BatchMode off, then: `{command}`" if command else "turn BatchMode off"
         return replace(failure, message=f"{message} allows no questions", hint=hint)
     if answers.could_ask and command:
         return replace(
