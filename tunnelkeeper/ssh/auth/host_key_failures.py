@@ -77,7 +77,7 @@ class HostKeyFailures(Struct, frozen=True):
             f"has {line.algorithm} {fingerprint(line.blob)}",
             str(self.host),
             "this may be a man-in-the-middle attack; if the server's key was replaced: "
-            f"{removal_command(self.pattern, line.path)}",
+            f"`{removal_command(self.pattern, line.path)}`",
             self.host.host_key_files,
         )
 
