@@ -23,6 +23,7 @@ from tunnelkeeper.ssh.fastpath.receive_window import first_window
 from tunnelkeeper.ssh.liveness import LivenessConnection
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Hashable
 
     from asyncssh.packet import SSHPacket
@@ -82,6 +83,8 @@ class BoundedConnection(LivenessConnection):
 
     key_name = "key"
 
+    _waiter: asyncio.Future[None] | None
+    _wait: str | None
     _deferred_packets: list[Any]
     _global_request_queue: list[Any]
 
@@ -120,6 +123,10 @@ class BoundedConnection(LivenessConnection):
         super().internal_error(exc_info, error_logger)
 
     def _cleanup(self, exc: Exception | None) -> None:
+        # asyncssh would set the result of the login again, and fail before it has cleaned up: a
+        # probe for the host key has set it, and ends the connection before the login does.
+        if self._waiter is not None and self._waiter.done():
+            self._wait = None
         super()._cleanup(exc)
         self.account.close()
 
