@@ -218,6 +218,6 @@ def test_down_says_that_systemd_starts_the_supervisor_again(user: SystemdUser, k
 
     assert (done.returncode, done.stderr) == (0, "")
     assert f"systemd will start {unit} again" in done.stdout
-    assert f"run: systemctl --user stop {unit}\n" in done.stdout
+    assert f"  hint: systemctl --user stop {unit}\n" in done.stdout
     user.machine.wait_for_property(unit, "NRestarts", "1")
     user.machine.systemctl("stop", unit)
