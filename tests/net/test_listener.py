@@ -164,6 +164,7 @@ async def test_a_used_port_with_an_unknown_owner_is_reported(
     message = await failure_of(TcpAddress("127.0.0.1", used_port))
 
     assert message.startswith(f"cannot listen on 127.0.0.1:{used_port}: port {used_port} is taken;")
+    assert f"`sudo ss -ltnp sport = :{used_port}`" in message
 
 
 @needs_ipv6

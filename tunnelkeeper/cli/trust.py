@@ -11,7 +11,8 @@ import click
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.answering import END_TIMEOUT, read_answers
 from tunnelkeeper.cli.help_text import TunnelsCommand
-from tunnelkeeper.cli.json_output import is_requested, json_option, print_text, set_result
+from tunnelkeeper.cli.json_output import is_requested, json_option, set_result
+from tunnelkeeper.cli.message_output import print_sentence
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.cli.terminal import DeclinedError, Terminal, WithdrawnError
 from tunnelkeeper.config import ConfigError
@@ -101,7 +102,7 @@ class _Person:
         self.keys.append(hop)
         line = f"{hop.hop}: {hop.key}: {hop.outcome}"
         # The error message has the reason for a key that is not accepted.
-        print_text(f"{line} ({hop.message})" if hop.outcome is Outcome.ACCEPTED else line)
+        print_sentence(f"{line} ({hop.message})" if hop.outcome is Outcome.ACCEPTED else line)
 
     def show_message(self, text: str) -> None:
         click.echo(text, err=True)

@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,6 +229,8 @@ def _to_failure(address: Address, error: OSError) -> Failure:
             owner = PORT_OWNERS.owner_of(port)
             message = f"port {port} is taken{f' by {owner}' if owner else ''}"
             hint = "end that program or choose another port"
+            if not owner and sys.platform == "linux":  # a program of another user
+                hint = f"`sudo ss -ltnp sport = :{port}` names the program; {hint}"
         case errno.EADDRINUSE, _:
             hint = "end that program or choose another path"
         case ((errno.EACCES | errno.EPERM), TcpAddress(port=port)) if port < 1024:
