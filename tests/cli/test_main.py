@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -328,3 +329,12 @@ def test_tunnels_of_another_config_file_are_not_shown(tool: Tool, words: tuple[s
     assert (done.code, done.out) == (1, "")
     assert "a supervisor is running already with " in done.err
     assert "hint: leave out --config for that one" in done.err
+
+
+def test_a_hint_names_the_config_file_and_the_socket_of_the_call(tool: Tool) -> None:
+    other = tool.home / "other.sock"
+    done = tool("status", "--json", "--config", "my tunnels.toml", "--socket", str(other))
+
+    hint = f"tunnelkeeper --socket {other} --config 'my tunnels.toml' up --detach"
+    assert done.err.endswith(f"  hint: {hint}\n")
+    assert sorted(json.loads(done.out)["error"]["hint"].split()) == sorted(hint.split())

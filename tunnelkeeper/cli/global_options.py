@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +13,29 @@ WITH_VALUE = ("--config", "--socket")
 FLAGS = ("-v", "--verbose", "--version")
 OWN_CONFIG = "relay"
 """The command that has a --config of its own. Its commands say so if it is misplaced."""
+
+
+_CALL = re.compile(r"(?:^|(?<=`))tunnelkeeper (?=[a-z])(?!relay\b)")
+"""The start of a call of a command, alone or in backticks."""
+
+
+def files_named(arguments: Sequence[str]) -> list[str]:
+    """Return the options before the command that name the config file or the socket."""
+    before = list(arguments[: _index_of_command(arguments)])
+    named: list[str] = []
+    for index, word in enumerate(before):
+        if word in WITH_VALUE:
+            named += before[index : index + 2]
+        elif word.startswith(tuple(f"{option}=" for option in WITH_VALUE)):
+            named.append(word)
+    return named
+
+
+def in_hint(hint: str, options: Sequence[str]) -> str:
+    """Return a hint whose calls have these options, so that they concern the same supervisor."""
+    if not options or any(option in hint for option in WITH_VALUE):
+        return hint
+    return _CALL.sub(lambda call: f"{call[0]}{shlex.join(options)} ", hint)
 
 
 def move_to_front(arguments: Sequence[str], option: str) -> list[str] | None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+import msgspec
 
 from tunnelkeeper import __version__
 from tunnelkeeper.cli import json_output
 from tunnelkeeper.cli.error_report import EXPECTED, describe
-from tunnelkeeper.cli.global_options import move_to_front
+from tunnelkeeper.cli.global_options import files_named, in_hint, move_to_front
 from tunnelkeeper.cli.settings import Settings
 from tunnelkeeper.collector import collector
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -151,7 +152,11 @@ class Program(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
-            json_output.print_json(ctx, describe(error))
+            report = describe(error)
+            report = msgspec.structs.replace(
+                report, hint=in_hint(report.hint, (ctx.obj or Settings()).options)
+            )
+            json_output.print_json(ctx, report)
             raise
         json_output.print_json(ctx, None)
         return code
@@ -255,16 +260,16 @@ def run(arguments: Sequence[str]) -> int:
             import logging
 
             logging.getLogger(__name__).debug("traceback:", exc_info=error)
-        return _print_report(describe(error))
+        return _print_report(describe(error), files_named(arguments))
     return int(code or 0)
 
 
-def _print_report(report: ErrorReport) -> ExitCode:
+def _print_report(report: ErrorReport, options: Sequence[str]) -> ExitCode:
     from tunnelkeeper.cli.message_output import print_message
 
     for problem, hint in zip_longest(report.problems, report.hints, fillvalue=""):
         print_message(problem, hint)
-    return _print_error(report.message, ExitCode(report.code), report.hint)
+    return _print_error(report.message, ExitCode(report.code), in_hint(report.hint, options))
 
 
 def _print_error(message: str, code: ExitCode, hint: str = "") -> ExitCode:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli.config_change import shown
+from tunnelkeeper.cli.global_options import in_hint
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client_errors import NoSupervisorError
 
@@ -34,6 +35,7 @@ def print_overview(ctx: click.Context, settings: Settings) -> None:
 
         ctx.invoke(status.command, names=(), watch=False)
         _print_steps(
+            settings,
             ("tunnelkeeper dashboard", "all of it on the full screen"),
             ("tunnelkeeper logs -f", "follow the log"),
         )
@@ -46,6 +48,7 @@ def _describe_file(settings: Settings) -> None:
     if not settings.config.exists():
         click.echo(f"tunnelkeeper keeps SSH tunnels up. There is no config file yet:\n  {path}")
         _print_steps(
+            settings,
             ("tunnelkeeper init", "write it, and import tunnels that this machine has already"),
             (_ADD, "write it with a first tunnel, and start that"),
             ("tunnelkeeper demo", "try every kind of tunnel on this machine"),
@@ -57,11 +60,12 @@ def _describe_file(settings: Settings) -> None:
         click.echo("The config file has problems, and no supervisor is running:")
         for line in error.lines:
             click.echo(f"  {line}")
-        _print_steps(("tunnelkeeper edit", "open the file, and check it again"))
+        _print_steps(settings, ("tunnelkeeper edit", "open the file, and check it again"))
         return
     if not tunnels:
         click.echo(f"{path} has no tunnels, and no supervisor is running.")
         _print_steps(
+            settings,
             (_ADD, "add a tunnel and start it"),
             ("tunnelkeeper edit", "write tunnels by hand"),
         )
@@ -72,7 +76,7 @@ def _describe_file(settings: Settings) -> None:
     if shutil.which("systemctl") is not None:
         steps.append(("tunnelkeeper units install --now", "let systemd start them at every boot"))
     steps.append(("tunnelkeeper check", "validate the file and everything it names"))
-    _print_steps(*steps)
+    _print_steps(settings, *steps)
 
 
 def _join(names: Iterable[str]) -> str:
@@ -81,8 +85,8 @@ def _join(names: Iterable[str]) -> str:
     return ", ".join([*names[:_SHOWN_NAMES], *([f"and {more} more"] if more > 0 else [])])
 
 
-def _print_steps(*steps: tuple[str, str]) -> None:
+def _print_steps(settings: Settings, *steps: tuple[str, str]) -> None:
     """Print command lines, and what they do."""
     click.echo("\nNext:")
     for line, meaning in steps:
-        click.echo(f"  {line}\n      {meaning}")
+        click.echo(f"  {in_hint(line, settings.options)}\n      {meaning}")

@@ -33,6 +33,12 @@ class Settings:
     socket_option: str | None = None
 
     @property
+    def options(self) -> list[str]:
+        """The words of these options, for calls in hints."""
+        pairs = (("--config", self.config_option), ("--socket", self.socket_option))
+        return [word for name, value in pairs if value is not None for word in (name, value)]
+
+    @property
     def config(self) -> Path:
         """The absolute path of the config file, which may not exist."""
         return Path.cwd() / paths.config_path(self.config_option, os.environ)
