@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,8 +25,7 @@ AWAY = a_tunnel("relay", "backoff", failure=REFUSED)
 @pytest.fixture
 def set_width(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def set_width(columns: int) -> None:
-        size = os.terminal_size((columns, 24))
-        monkeypatch.setattr("shutil.get_terminal_size", lambda: size)
+        monkeypatch.setenv("COLUMNS", str(columns))
 
     monkeypatch.setenv("NO_COLOR", "1")
     return set_width
