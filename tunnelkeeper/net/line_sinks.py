@@ -117,6 +117,8 @@ class FileSink:
             return False
         try:
             named = os.stat(self._path)  # noqa: PTH116  beside the fstat() above
+        except PermissionError:  # the folder is closed to us; the open file is not
+            return False
         except OSError:
             return True
         return (named.st_dev, named.st_ino) != (ours.st_dev, ours.st_ino)
