@@ -9,8 +9,10 @@ import click
 
 from tunnelkeeper.cli.config_change import shown
 from tunnelkeeper.cli.global_options import in_hint
+from tunnelkeeper.cli.styled_lines import terminal_width
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client_errors import NoSupervisorError
+from tunnelkeeper.presentation.text_layout import wrap_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,8 +60,8 @@ def _describe_file(settings: Settings) -> None:
         tunnels = load(settings.config).tunnels
     except ConfigError as error:
         click.echo("The config file has problems, and no supervisor is running:")
-        for line in error.lines:
-            click.echo(f"  {line}")
+        for line in wrap_lines([f"  {line}" for line in error.lines], terminal_width()):
+            click.echo(line)
         _print_steps(settings, ("tunnelkeeper edit", "open the file, and check it again"))
         return
     if not tunnels:

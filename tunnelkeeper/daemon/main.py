@@ -10,7 +10,7 @@ import faulthandler
 import os
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.rotating_file import RotatingFileSink
 from tunnelkeeper.net.thread_executor import use_daemon_threads
 from tunnelkeeper.presentation.formatting import nearest
+from tunnelkeeper.presentation.message_lines import wrap_message
 from tunnelkeeper.questions.askpass import asking_by_program
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
@@ -325,7 +326,10 @@ def _suggestion(word: str, known: Collection[str]) -> str:
 
 def _print_error(text: str, hint: str = "", prefix: str = "tunnelkeeper: ") -> None:
     priority = notify.journal_prefix("error") if _is_stderr_journald() else ""
-    for line in Message(f"{prefix}{text}", hint).lines:
+    cells = None
+    with suppress(OSError, ValueError):  # ValueError: a stream without a descriptor
+        cells = os.get_terminal_size(sys.stderr.fileno()).columns or None
+    for line in wrap_message(Message(f"{prefix}{text}", hint), cells):
         print(f"{priority}{line}", file=sys.stderr)  # noqa: T201  there is no journal yet
 
 
