@@ -102,3 +102,8 @@ def test_wrapping_drops_only_blanks_and_keeps_the_width(text: str, cells: int) -
 def test_wrapping_splits_only_words_that_are_too_long() -> None:
     assert wrap("is the SSH server running", 12) == ["is the SSH", "server", "running"]
     assert wrap("abcdefgh", 3) == ["abc", "def", "gh"]
+
+
+def test_wrapping_keeps_a_command_whole_if_a_line_has_room_for_it() -> None:
+    assert wrap("see it with `ss -tlnp` there", 16) == ["see it with", "`ss -tlnp` there"]
+    assert wrap("with `ss -tlnp` there", 8) == ["with `ss", "-tlnp`", "there"]

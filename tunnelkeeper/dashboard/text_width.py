@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING
 from wcwidth import wcwidth
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.presentation.text_layout import KEPT_BLANK, keep_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Fragment = tuple[str, str]
 Line = list[Fragment]
+
+_COMMAND = re.compile(r"`[^`]+`")
 
 MAX_LENGTH = 10_000
 """Maximum characters of a text from outside. Failures and log lines are far shorter."""
@@ -127,10 +131,17 @@ def spread(left: Line, right: Line, cells: int, ellipsis: str) -> Line:
 
 
 def wrap(text: str, cells: int) -> list[str]:
-    """Split a text into lines of at most this width, at blanks if possible."""
+    """Split a text into lines of at most this width, at blanks if possible.
+
+    A command in backticks is not broken, so that it can be copied, if a line has room for it.
+    """
+
+    def kept(command: re.Match[str]) -> str:
+        return keep_whole(command[0]) if cell_width(command[0]) <= cells else command[0]
+
     lines: list[str] = []
     current = ""
-    for word in text.split(" "):
+    for word in _COMMAND.sub(kept, text).split(" "):
         longer = f"{current} {word}" if current else word
         if cell_width(longer) <= cells:
             current = longer
@@ -139,7 +150,7 @@ def wrap(text: str, cells: int) -> list[str]:
             lines.append(current)
         *full_lines, current = _split_word(word, cells)
         lines += full_lines
-    return [*lines, current]
+    return [line.replace(KEPT_BLANK, " ") for line in (*lines, current)]
 
 
 def flow(fragments: Line, cells: int, gap: int = 2) -> list[Line]:
