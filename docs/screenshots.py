@@ -16,7 +16,6 @@ import shlex
 import socketserver
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -121,7 +120,10 @@ def main() -> None:
 def take() -> None:
     """Prepare this machine, use the tunnels for a while, and write the screenshot."""
     with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tk-")))
+        # Its path is on the picture, in the text of a failure.
+        run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(CONFIG_HOME))
+        home = CONFIG_HOME / "tunnelkeeper"
+        home.mkdir(mode=0o700)
         environment = prepare(home)
         for address in SERVICES:
             stack.enter_context(service(address))
@@ -153,9 +155,7 @@ def prepare(home: Path) -> dict[str, str]:
     replace("/etc/passwd", Path("/etc/passwd").read_text() + user, home)
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     run("/usr/sbin/sshd")
-    run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(CONFIG_HOME))
-    config = CONFIG_HOME / "tunnelkeeper" / "tunnels.toml"
-    config.parent.mkdir()
+    config = home / "tunnels.toml"
     config.write_text(TUNNELS.format(user=USER, home=home))
     return os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin",
