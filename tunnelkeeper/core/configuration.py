@@ -21,6 +21,10 @@ DEFAULT_SSH_PORT = 22  # RFC 4253 section 4.1
 MINIMUM_RSA_SIZE = 1024
 """Bits. OpenSSH accepts no smaller RSA key, whatever RequiredRSASize says (sshkey.h)."""
 
+# Python 3.13 imports SHA-512 for the first seed that is a text. It cannot do that without a free
+# descriptor, and then a tunnel would never get its first delay.
+Random("")  # noqa: S311
+
 HostKeyPolicy = Literal["strict", "ask", "accept-new"]
 AddKeysToAgent = Literal["no", "yes", "ask", "confirm"]
 AddressFamily = Literal["any", "inet", "inet6"]
