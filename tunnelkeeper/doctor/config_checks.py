@@ -19,7 +19,7 @@ EDIT = "tunnelkeeper edit"
 
 async def check_config(context: Context) -> Iterable[Result]:
     """Validate the file and everything it names."""
-    problems, warnings = await find_problems(str(context.machine.config))
+    problems, warnings = await find_problems(str(context.machine.config), context.lookup)
     pairs = [(Status.FAILED, each) for each in problems]
     pairs += [(Status.WARNING, each) for each in warnings]
     return [

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tunnelkeeper.core.snapshot import StatusSnapshot
-    from tunnelkeeper.sshconfig import Facts
+    from tunnelkeeper.sshconfig import Facts, HostLookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,14 @@ class Context:
     """The subject of one run. tunnels: those that were named, by name; all if none was.
 
     configuration: empty if the file cannot be used. lookups: by the name of the tunnel.
+    lookup: what made them, for checks that look the same hosts up.
     """
 
     machine: Machine
     configuration: Configuration
     tunnels: dict[str, Tunnel]
     lookups: dict[str, Lookup] = field(default_factory=dict)
+    lookup: HostLookup | None = None
 
     def hops(self) -> Iterator[tuple[Host, Subject]]:
         """Yield each host once, with the tunnels whose chain it is in."""
@@ -87,8 +89,8 @@ async def gather(machine: Machine, names: tuple[str, ...]) -> Context:
     except ConfigError:  # a check of its own reports it
         return Context(machine, Configuration(str(machine.config)), {})
     tunnels = {name: configuration.tunnels[name] for name in names or configuration.tunnels}
-    context = Context(machine, configuration, tunnels)
     lookup = lookup_for(configuration)
+    context = Context(machine, configuration, tunnels, lookup=lookup)
 
     async def look_up(tunnel: Tunnel) -> Lookup:
         started = time.monotonic()

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Configuration, Host, Tunnel
     from tunnelkeeper.core.forward_spec import Forward
+    from tunnelkeeper.sshconfig import HostLookup
 
 
 def check(config_path: str) -> tuple[list[Problem], list[Problem]]:
@@ -51,14 +52,21 @@ def check(config_path: str) -> tuple[list[Problem], list[Problem]]:
     return run_with_children(find_problems(config_path))
 
 
-async def find_problems(config_path: str) -> tuple[list[Problem], list[Problem]]:
-    """Do what check() does, in the loop of the caller."""
+async def find_problems(
+    config_path: str, lookup: HostLookup | None = None
+) -> tuple[list[Problem], list[Problem]]:
+    """Do what check() does, in the loop of the caller.
+
+    lookup: of the caller for this file, whose answers are used again.
+    """
     use_daemon_threads(asyncio.get_running_loop())
     try:
         configuration, config_warnings, document = load_document(config_path)
     except ConfigError as error:
         return list(error.problems), []
-    report = await _check_tunnels(configuration, Places(document.values))
+    report = await _check_tunnels(
+        configuration, Places(document.values), lookup or lookup_for(configuration)
+    )
     warnings = [*config_warnings, *document.problems(dict.fromkeys(report.warnings))]
     return list(document.problems(dict.fromkeys(report.problems))), warnings
 
@@ -138,9 +146,10 @@ class Places:
         return "tunnels", tunnel.name
 
 
-async def _check_tunnels(configuration: Configuration, places: Places) -> Report:
+async def _check_tunnels(
+    configuration: Configuration, places: Places, lookup: HostLookup
+) -> Report:
     report = Report()
-    lookup = lookup_for(configuration)
     hosts_checker = HostsChecker(places)
     facts = gather_facts()
     tunnels = configuration.tunnels.values()
