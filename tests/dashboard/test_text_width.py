@@ -10,7 +10,6 @@ from tunnelkeeper.dashboard.text_width import (
     Line,
     align_left,
     align_right,
-    cell_width,
     fit_line,
     line_width,
     printable_text,
@@ -20,6 +19,7 @@ from tunnelkeeper.dashboard.text_width import (
     truncate_middle,
     wrap,
 )
+from tunnelkeeper.presentation.text_layout import cell_width
 
 TEXTS = st.text(max_size=60)
 LINES = st.lists(st.tuples(st.just(""), TEXTS.map(printable_text)), max_size=5)

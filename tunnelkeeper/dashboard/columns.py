@@ -8,13 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.text_width import (
-    Line,
-    align_left,
-    align_right,
-    cell_width,
-    fit_line,
-)
+from tunnelkeeper.dashboard.text_width import Line, align_left, align_right, fit_line
+from tunnelkeeper.presentation.text_layout import cell_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

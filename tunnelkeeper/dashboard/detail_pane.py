@@ -27,7 +27,6 @@ from tunnelkeeper.dashboard.table_rows import has_traffic
 from tunnelkeeper.dashboard.text_width import (
     Line,
     align_left,
-    cell_width,
     fit_line,
     line_width,
     truncate_middle,
@@ -39,6 +38,7 @@ from tunnelkeeper.presentation.formatting import (
     time_since,
     time_until,
 )
+from tunnelkeeper.presentation.text_layout import cell_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,6 @@ from tunnelkeeper.dashboard.text_width import (
     Line,
     align_left,
     align_right,
-    cell_width,
     flow,
     line_width,
     wrap,
@@ -26,6 +25,7 @@ from tunnelkeeper.presentation.formatting import (
     time_until,
 )
 from tunnelkeeper.presentation.question_text import command_to_answer
+from tunnelkeeper.presentation.text_layout import cell_width
 from tunnelkeeper.presentation.tunnel_text import (
     client_failure_text,
     format_forward,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.dashboard.filter_sort import NO_PROBLEM, URGENCY, problem_rank
 from tunnelkeeper.dashboard.glyphs import pane_title, state_line
 from tunnelkeeper.dashboard.table_rows import failure_forms
-from tunnelkeeper.dashboard.text_width import Line, align_left, cell_width, fit_line
+from tunnelkeeper.dashboard.text_width import Line, align_left, fit_line
+from tunnelkeeper.presentation.text_layout import cell_width
 
 if TYPE_CHECKING:
     from tunnelkeeper.dashboard.folding import FoldedGroup

@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.glyphs import state_line
 from tunnelkeeper.dashboard.model import Connected, Disconnected
-from tunnelkeeper.dashboard.text_width import (
-    Line,
-    cell_width,
-    line_width,
-    spread,
-    truncate_middle,
-)
+from tunnelkeeper.dashboard.text_width import Line, line_width, spread, truncate_middle
 from tunnelkeeper.presentation.formatting import format_duration, format_size, time_since
+from tunnelkeeper.presentation.text_layout import cell_width
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StateName

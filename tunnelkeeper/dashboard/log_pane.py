@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.folding import members
 from tunnelkeeper.dashboard.glyphs import pane_title
-from tunnelkeeper.dashboard.text_width import (
-    Line,
-    cell_width,
-    fit_line,
-    line_width,
-    truncate,
-    wrap,
-)
+from tunnelkeeper.dashboard.text_width import Line, fit_line, line_width, truncate, wrap
 from tunnelkeeper.presentation.formatting import parse_time
+from tunnelkeeper.presentation.text_layout import cell_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

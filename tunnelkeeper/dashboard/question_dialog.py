@@ -8,14 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.text_width import (
-    Line,
-    align_left,
-    cell_width,
-    fit_line,
-    line_width,
-    wrap,
-)
+from tunnelkeeper.dashboard.text_width import Line, align_left, fit_line, line_width, wrap
+from tunnelkeeper.presentation.text_layout import cell_width
 from tunnelkeeper.presentation.tunnel_text import format_progress
 
 if TYPE_CHECKING:

@@ -25,9 +25,10 @@ from tunnelkeeper.dashboard.model import Disconnected, Searching
 from tunnelkeeper.dashboard.question_dialog import place_over, render_dialog
 from tunnelkeeper.dashboard.status_bar import Hint, render_status_bar, select_hints
 from tunnelkeeper.dashboard.table_rows import highlight, render_rows, row_texts
-from tunnelkeeper.dashboard.text_width import Line, cell_width, fit_line, wrap
+from tunnelkeeper.dashboard.text_width import Line, fit_line, wrap
 from tunnelkeeper.dashboard.tunnel_page import render_tunnel_page
 from tunnelkeeper.dashboard.ui_state import Moment, Reading, UiState
+from tunnelkeeper.presentation.text_layout import cell_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,19 +19,14 @@ from tunnelkeeper.dashboard.columns import (
     RowTexts,
 )
 from tunnelkeeper.dashboard.glyphs import draw_sparkline
-from tunnelkeeper.dashboard.text_width import (
-    Line,
-    align_left,
-    align_right,
-    cell_width,
-    shorten,
-)
+from tunnelkeeper.dashboard.text_width import Line, align_left, align_right, shorten
 from tunnelkeeper.presentation.formatting import (
     format_milliseconds,
     format_short_size,
     format_time_left,
     time_since,
 )
+from tunnelkeeper.presentation.text_layout import cell_width
 from tunnelkeeper.presentation.tunnel_text import (
     first_failure,
     format_forward,

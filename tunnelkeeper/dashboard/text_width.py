@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -10,15 +9,20 @@ from typing import TYPE_CHECKING
 from wcwidth import wcwidth
 
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.presentation.text_layout import KEPT_BLANK, keep_whole
+from tunnelkeeper.presentation.text_layout import (
+    COMMAND,
+    KEPT_BLANK,
+    cell_width,
+    character_width,
+    keep_whole,
+)
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Sequence
 
 Fragment = tuple[str, str]
 Line = list[Fragment]
-
-_COMMAND = re.compile(r"`[^`]+`")
 
 MAX_LENGTH = 10_000
 """Maximum characters of a text from outside. Failures and log lines are far shorter."""
@@ -38,16 +42,6 @@ def printable_text(text: str) -> str:
     return "".join(character for character in composed if wcwidth(character) > 0)
 
 
-def cell_width(text: str) -> int:
-    """Return the cells of a text of our own, or one that `printable_text` returned."""
-    return len(text) if text.isascii() else sum(map(_character_width, text))
-
-
-@lru_cache(maxsize=4096)
-def _character_width(character: str) -> int:
-    return max(0, wcwidth(character))
-
-
 def truncate(text: str, cells: int, ellipsis: str) -> str:
     """Return the text, or as much of its start as fits in front of an ellipsis."""
     if cell_width(text) <= cells:
@@ -57,7 +51,7 @@ def truncate(text: str, cells: int, ellipsis: str) -> str:
         return ""
     kept, used = [], 0
     for character in text:
-        used += _character_width(character)
+        used += character_width(character)
         if used > room:
             break
         kept.append(character)
@@ -141,7 +135,7 @@ def wrap(text: str, cells: int) -> list[str]:
 
     lines: list[str] = []
     current = ""
-    for word in _COMMAND.sub(kept, text).split(" "):
+    for word in COMMAND.sub(kept, text).split(" "):
         longer = f"{current} {word}" if current else word
         if cell_width(longer) <= cells:
             current = longer

@@ -27,7 +27,8 @@ _TIME = re.compile(
     r"|\b\d{4}-\d\d-\d\d \d\d:\d\d\b",  # 2026-11-22 11:04
     re.ASCII,
 )
-_COMMAND = re.compile(r"`[^`]+`")
+COMMAND = re.compile(r"`[^`]+`")
+"""A command in backticks."""
 
 
 def keep_whole(text: str) -> str:
@@ -37,13 +38,16 @@ def keep_whole(text: str) -> str:
 
 def cell_width(text: str) -> int:
     """Return the cells that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
     # Our own marks take one cell each, so that they alone do not need the tables of wcwidth.
     plain = text.replace(ELLIPSIS, ".").replace(KEPT_BLANK, " ")
-    return len(plain) if plain.isascii() else sum(map(_character_width, plain))
+    return len(plain) if plain.isascii() else sum(map(character_width, plain))
 
 
 @lru_cache(maxsize=4096)
-def _character_width(character: str) -> int:
+def character_width(character: str) -> int:
+    """Return the cells of a character: 0, 1 or 2."""
     from wcwidth import wcwidth  # its tables are slow to import, and rarely needed
 
     return max(0, wcwidth(character))
@@ -92,7 +96,7 @@ def wrap_lines(
         text = line
         for token in names:
             text = text.replace(token, keep_whole(token))
-        for pattern in (_TIME, _COMMAND):
+        for pattern in (_TIME, COMMAND):
             text = pattern.sub(lambda found: keep_whole(found.group()), text)
         wrapped += [part.replace(KEPT_BLANK, " ").rstrip() for part in wrap(text, cells, indent)]
     return wrapped
