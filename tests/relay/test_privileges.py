@@ -152,7 +152,8 @@ def test_a_relay_of_root_binds_a_low_port_and_serves_as_the_user(folder: Path) -
     socket = run / "relay.sock"
     program = [*COMMAND, "--socket", str(socket), "relay"]
     serve = [*program, "serve", "--config", str(config), "--user", "nobody"]
-    paths = dict.fromkeys(map(str, (sys.base_prefix, sys.prefix, SOURCE)))
+    # Sorted: a folder comes before what is in it, and is mounted with it.
+    paths = sorted(set(map(str, (sys.base_prefix, sys.prefix, SOURCE))))
     script = f"{OPEN_PATHS}\nexec {shlex.join(serve)}"
     command = [
         require("unshare"),
